@@ -1,0 +1,1 @@
+//! What boots: initrd, unified kernel image, boot loader files.

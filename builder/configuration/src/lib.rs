@@ -1,0 +1,1 @@
+//! What maintainer scripts would have done, done declaratively on the tree.

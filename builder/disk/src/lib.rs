@@ -1,0 +1,1 @@
+//! Disk images: GPT, dm-verity, sparse writing.

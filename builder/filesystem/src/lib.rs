@@ -1,0 +1,1 @@
+//! File system writers: ext4, FAT32, cpio.

@@ -1,0 +1,1 @@
+//! Reading .deb packages and unpacking them into a tree, and the review of their scripts.

@@ -1,0 +1,1 @@
+//! From a plan to artefacts: resolve, fetch, unpack, configure, write.

@@ -1,0 +1,1 @@
+//! Recipes, boards, bases and overlays as typed TOML, resolved into a plan.

@@ -1,0 +1,1 @@
+//! The content-addressed store of verified blobs, and the downloads that fill it.
