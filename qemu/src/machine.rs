@@ -1,0 +1,224 @@
+//! What a boot test is to start: the machine, what is on its disk, what is to happen.
+
+use crate::sockets::AllowedSocket;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A processor architecture, as QEMU and the Discoverable Partitions Specification know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// x86-64, on QEMU's `q35` machine.
+    X86_64,
+    /// 64-bit ARM, on QEMU's `virt` machine.
+    Aarch64,
+}
+
+impl Architecture {
+    /// QEMU's name for it, which is also the kernel's (`x86_64`, `aarch64`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The program that emulates such a machine.
+    pub fn emulator(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// QEMU's machine type.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::X86_64 => "q35",
+            Self::Aarch64 => "virt",
+        }
+    }
+
+    /// The machine type's full name as firmware descriptors match it (`pc-q35-*`, `virt-*`).
+    pub(crate) fn versioned_machine(self) -> &'static str {
+        match self {
+            Self::X86_64 => "pc-q35-10.0",
+            Self::Aarch64 => "virt-10.0",
+        }
+    }
+}
+
+/// What runs first in the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Firmware {
+    /// UEFI, found through QEMU's firmware descriptors; it boots from the disk.
+    Uefi {
+        /// Whether the firmware is to support Secure Boot (with an empty variable store).
+        secure_boot: bool,
+    },
+    /// No firmware to speak of: QEMU loads a kernel itself.
+    Direct {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The initrd, if any.
+        initrd: Option<PathBuf>,
+        /// The kernel's command line.
+        command_line: String,
+    },
+}
+
+/// How the disk is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DiskInterface {
+    /// virtio-blk (`/dev/vda`).
+    #[default]
+    Virtio,
+    /// NVMe (`/dev/nvme0n1`).
+    Nvme,
+}
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acceleration {
+    /// KVM where it truly works, emulation otherwise.
+    #[default]
+    Automatic,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation (TCG), even where KVM works.
+    Emulation,
+}
+
+/// One step of a test. Every step ends with a health report or the test ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Power on. It is the first step of every plan, and only the first.
+    Boot,
+    /// Bring the machine down and up again, the disk as the guest left it.
+    Reboot(RebootBy),
+}
+
+/// How a machine is brought down for a reboot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebootBy {
+    /// The power button (ACPI): the guest shuts down in order, then is powered on again. It needs
+    /// something in the guest that answers the button, such as systemd-logind.
+    PowerButton,
+    /// The reset line: what the guest had not written is lost.
+    Reset,
+}
+
+/// Bytes of the disk that differ from the image in this test. They are written into the
+/// overlay; the image is not touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alteration {
+    /// Where, in bytes from the disk's start.
+    pub offset: u64,
+    /// What is there instead.
+    pub bytes: Vec<u8>,
+}
+
+/// What is to come of the test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expectation {
+    /// Every step ends with a passed health report, and no log pattern fails it.
+    #[default]
+    Passes,
+    /// The disk was altered, and that must be caught: no passed health report, and a line on the
+    /// console that says that verification failed. Silence is not enough.
+    Caught,
+}
+
+/// The network that the guest sees.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Network {
+    /// None.
+    #[default]
+    None,
+    /// QEMU's user network, which reaches what this machine reaches.
+    User {
+        /// Ports of this machine's loopback address that lead into the guest.
+        forwards: Vec<Forward>,
+    },
+}
+
+/// A port of this machine that leads to one of the guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// Protocol.
+    pub protocol: crate::sockets::Protocol,
+    /// Port on 127.0.0.1.
+    pub host: u16,
+    /// Port in the guest.
+    pub guest: u16,
+}
+
+/// A boot test: what [`crate::run`] starts and judges.
+#[derive(Debug, Clone)]
+pub struct BootTest {
+    /// The image, raw or qcow2. It is opened read-only and stays as it is.
+    pub image: PathBuf,
+    /// The machine's architecture.
+    pub architecture: Architecture,
+    /// What runs first.
+    pub firmware: Firmware,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Processors.
+    pub processors: u32,
+    /// How the disk is attached.
+    pub disk: DiskInterface,
+    /// By how many bytes the machine's disk is larger than the image, so that state finds room.
+    pub extra_space: u64,
+    /// How long each step may take.
+    pub timeout: Duration,
+    /// What happens, in this order.
+    pub plan: Vec<Step>,
+    /// What is to come of it.
+    pub expectation: Expectation,
+    /// Bytes to alter.
+    pub alterations: Vec<Alteration>,
+    /// Sockets that may listen in the guest; any other that its health report names fails the test.
+    pub allowed_sockets: Vec<AllowedSocket>,
+    /// Log findings that do not fail this test: the name of a pattern (see [`crate::patterns`]),
+    /// or `name: text` for lines of it that contain the text.
+    pub allowed_findings: Vec<String>,
+    /// The guest's network.
+    pub network: Network,
+    /// What executes the guest's instructions.
+    pub acceleration: Acceleration,
+    /// Keep the machine's disk overlay, variables and a last picture of the screen.
+    pub keep: bool,
+    /// Put the guest's console on this terminal, without a timeout; Ctrl-] ends it.
+    pub interactive: bool,
+    /// Where logs go, and all else that the test makes. Made when missing.
+    pub work_folder: PathBuf,
+}
+
+impl BootTest {
+    /// A test of an image with what is usual: UEFI without Secure Boot, 1 GiB of memory, two
+    /// processors, a disk 4 GiB larger than the image, no network, ten minutes for one boot.
+    pub fn new(image: impl Into<PathBuf>, work_folder: impl Into<PathBuf>) -> Self {
+        Self {
+            image: image.into(),
+            architecture: Architecture::X86_64,
+            firmware: Firmware::Uefi { secure_boot: false },
+            memory: 1024,
+            processors: 2,
+            disk: DiskInterface::default(),
+            extra_space: 4 << 30,
+            timeout: Duration::from_secs(600),
+            plan: vec![Step::Boot],
+            expectation: Expectation::default(),
+            alterations: Vec::new(),
+            allowed_sockets: AllowedSocket::usual(),
+            allowed_findings: Vec::new(),
+            network: Network::default(),
+            acceleration: Acceleration::default(),
+            keep: false,
+            interactive: false,
+            work_folder: work_folder.into(),
+        }
+    }
+}
