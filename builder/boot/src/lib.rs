@@ -1,1 +1,4 @@
 //! What boots: initrd, unified kernel image, boot loader files.
+
+pub mod pe;
+pub mod uki;

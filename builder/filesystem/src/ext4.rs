@@ -1,6 +1,7 @@
 //! ext4, read-only by its use: blocks of 4096 bytes (as dm-verity's), as many inodes as the tree
 //! needs, the smallest journal. Made by the `mkext4` crate; contents are copied on all cores.
 
+mod declare;
 mod size;
 mod writer;
 

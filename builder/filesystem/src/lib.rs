@@ -83,6 +83,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file system that cannot be laid out.
+    #[error("{what} cannot be laid out: {reason}")]
+    Layout {
+        /// The file system.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// Something in the tree that the file system has no form for.
     #[error("{path} cannot be put on {what}: {reason}")]
     Unsuitable {
