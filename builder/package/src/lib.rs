@@ -24,12 +24,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ar;
+mod contents;
 mod control;
+mod deb;
+mod decompress;
 mod error;
+mod merge;
 mod options;
 mod package;
+mod relation;
 mod review;
+mod source;
+mod tar;
 mod unpack;
+mod window;
 
 pub use control::Control;
 pub use error::{Error, Result};

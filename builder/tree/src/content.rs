@@ -56,7 +56,7 @@ impl Spool {
     /// # Errors
     /// When the reader fails or ends early ([`io::ErrorKind::UnexpectedEof`]), or the disk is full.
     pub fn append(self: &Arc<Self>, reader: &mut dyn Read, length: u64) -> io::Result<Content> {
-        let start = self.end.fetch_add(length, Ordering::Relaxed);
+        let start = self.reserve(length);
         let mut buffer = vec![0; length.min(256 * 1024) as usize];
         let mut done = 0;
         while done < length {
@@ -69,6 +69,20 @@ impl Spool {
             length,
             source: Source::Spool(self.clone(), start),
         })
+    }
+
+    /// Takes a stretch of `length` bytes for the caller to fill with [`Spool::write`]; gives
+    /// where it starts. Stretches of different callers never overlap.
+    pub fn reserve(&self, length: u64) -> u64 {
+        self.end.fetch_add(length, Ordering::Relaxed)
+    }
+
+    /// Writes into a stretch that [`Spool::reserve`] gave.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
     }
 
     /// The content of `length` bytes at `offset`; none if that is not within the spool.
