@@ -2,11 +2,17 @@
 //! Pi's firmware reads
 //! ([specification](https://download.microsoft.com/download/1/6/1/161ba512-40e2-4cc9-843a-923143f3456c/fatgen103.doc)).
 
+mod format;
+mod geometry;
+mod names;
+mod plan;
 mod reader;
 mod writer;
 
 pub use reader::{Volume, VolumeEntry, read};
 pub use writer::{plan, write};
+
+const WHAT: &str = "the FAT file system";
 
 /// Which FAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
