@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// The fields of a `control` file in their order, values as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Control {
     text: String,
     fields: Vec<(String, String)>,

@@ -17,7 +17,7 @@ pub struct Archive {
 }
 
 /// An unpacked package: its control information, and which paths it ships.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Package {
     /// `Package`.
     pub name: String,
