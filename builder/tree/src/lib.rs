@@ -11,7 +11,10 @@
 //! ```
 
 mod content;
+mod listing;
+mod load;
 mod node;
+pub mod overlay;
 mod path;
 mod tree;
 
@@ -59,6 +62,14 @@ pub enum Error {
     /// A text was asked for and the bytes are not UTF-8.
     #[error("{0}: is not UTF-8 text")]
     NotText(TreePath),
+    /// Something in an overlay that cannot be laid over a tree.
+    #[error("overlay {path} is refused: {reason}", path = path.display())]
+    Overlay {
+        /// Where it is on the host.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Contents could not be read or kept.
     #[error("cannot {operation} the contents of {what}")]
     Io {
