@@ -1,12 +1,70 @@
-//! Hardware: udev's compiled database, `/usr/lib/udev/hwdb.bin`.
+//! Hardware: udev's compiled database, `/usr/lib/udev/hwdb.bin`, from `hwdb.d` (hwdb(7)).
+//!
+//! ```
+//! use fortress_configuration::hardware;
+//! use fortress_tree::{Tree, TreePath};
+//! let mut tree = Tree::new(0);
+//! let text = "usb:v1D6B*\n ID_VENDOR_FROM_DATABASE=Linux Foundation\n";
+//! tree.write(&TreePath::new("/usr/lib/udev/hwdb.d/20-usb.hwdb")?, 0o644, text)?;
+//! assert_eq!(hardware::write(&mut tree)?, 1);
+//! # Ok::<(), fortress_configuration::Error>(())
+//! ```
+
+mod database;
+mod source;
 
 use crate::Result;
-use fortress_tree::Tree;
+use database::Database;
+use fortress_tree::{Tree, TreePath};
 
-/// Makes it from what the tree has. Gives the number of entries.
+/// Where sources are looked for; of two of one name the first counts.
+const FOLDERS: [&str; 4] = [
+    "/etc/udev/hwdb.d",
+    "/run/udev/hwdb.d",
+    "/usr/local/lib/udev/hwdb.d",
+    "/usr/lib/udev/hwdb.d",
+];
+/// The database.
+const COMPILED: &str = "/usr/lib/udev/hwdb.bin";
+
+/// Compiles the tree's `hwdb.d`, as `systemd-hwdb --usr update` does. Gives the number of
+/// properties; with none, nothing is written. Lines that mean nothing are left out.
 ///
 /// # Errors
-/// Sources that are damaged, or a tree that cannot be written.
-pub fn write(_tree: &mut Tree) -> Result<usize> {
-    Ok(0)
+/// Sources that cannot be read or are beyond all measure, or a tree that cannot be written.
+pub fn write(tree: &mut Tree) -> Result<usize> {
+    match compile(tree)? {
+        Some((bytes, properties)) => {
+            tree.write(&TreePath::new(COMPILED)?, 0o444, bytes)?;
+            Ok(properties)
+        }
+        None => Ok(0),
+    }
+}
+
+/// The database's bytes and how many properties are in it; none without sources. (Apart from
+/// [`write`] so that it can run beside other work on the tree.)
+///
+/// # Errors
+/// As [`write`].
+pub fn compile(tree: &Tree) -> Result<Option<(Vec<u8>, usize)>> {
+    let mut database = Database::new();
+    let files = crate::fragments::find(tree, &FOLDERS, ".hwdb")?;
+    for (place, path) in files.iter().enumerate() {
+        let text = tree.read(path)?;
+        source::read(&text, path, place as u16 + 1, &mut database)?;
+    }
+    let properties = database.properties();
+    let version = systemd_version(tree);
+    Ok((properties > 0).then(|| (database.encode(version), properties)))
+}
+
+/// The version of systemd in the tree, which its private library's name has; 0 without one.
+fn systemd_version(tree: &Tree) -> u64 {
+    let versions = tree.iter().filter_map(|(path, _)| {
+        let version = path.name().strip_prefix("libsystemd-shared-")?;
+        let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    });
+    versions.max().unwrap_or(0)
 }
