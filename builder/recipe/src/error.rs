@@ -173,6 +173,16 @@ pub enum ErrorKind {
         /// All bases.
         known: Vec<String>,
     },
+    /// A kernel flavour for which the board names no packages of a base.
+    #[error("board `{board}` names no packages of base `{base}` for kernel flavour `{flavour}`")]
+    NoKernel {
+        /// The board.
+        board: String,
+        /// The flavour.
+        flavour: String,
+        /// The base.
+        base: String,
+    },
     /// A recipe that is only there to be included.
     #[error("recipe `{recipe}` has no version: it is there to be included, not to be built")]
     NotAnImage {

@@ -1,10 +1,18 @@
 //! Recipes, boards, bases and overlays as typed TOML, resolved into a plan.
-#![allow(dead_code)]
 
+mod base;
+mod board;
+mod check;
+mod composition;
 mod error;
+mod explain;
 mod library;
 mod origin;
+mod overlay;
 mod plan;
+mod recipe;
+mod resolve;
+mod section;
 mod source;
 
 pub use error::{Error, ErrorKind, Place, Result};

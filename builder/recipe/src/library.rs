@@ -1,11 +1,24 @@
 //! A project folder: its boards, recipes, bases and overlays.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::plan::Plan;
+use crate::base::BaseFile;
+use crate::board::BoardFile;
+use crate::check;
+use crate::composition::Composition;
+use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::overlay::OverlayFolder;
+use crate::plan::{Architecture, Plan};
+use crate::recipe::{Layer, RecipeFile};
+use crate::resolve::Inputs;
+use crate::source::{Located, Mark, Source};
+
+/// The file in the folder of recipes that lists reviewed maintainer scripts, and is no recipe.
+pub(crate) const REVIEWED_SCRIPTS: &str = "reviewed-scripts.toml";
 
 /// A project folder, with `boards/`, `recipes/`, `recipes/bases/`, `overlays/` and `keys/` in it.
 #[derive(Debug, Clone)]
@@ -36,7 +49,7 @@ pub struct BoardSummary {
     /// What it is, in a line.
     pub description: String,
     /// Processor architecture.
-    pub architecture: String,
+    pub architecture: Architecture,
     /// The recipe that it is built with unless another is asked for.
     pub recipe: Option<String>,
 }
@@ -48,9 +61,9 @@ pub struct RecipeSummary {
     pub name: String,
     /// What it is, in a line.
     pub description: String,
-    /// Its version; none: it is only there to be included by others.
+    /// Its version, or the one that it inherits; none: it is only there to be included.
     pub version: Option<String>,
-    /// Its home base.
+    /// Its home base, or the one that it inherits.
     pub base: Option<String>,
     /// The recipes that it includes.
     pub include: Vec<String>,
@@ -69,19 +82,289 @@ pub struct BaseSummary {
     pub release: String,
 }
 
+/// The three kinds of files that have names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shelf {
+    Boards,
+    Recipes,
+    Bases,
+}
+
+impl Shelf {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Boards => "board",
+            Self::Recipes => "recipe",
+            Self::Bases => "base",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Boards => "boards",
+            Self::Recipes => "recipes",
+            Self::Bases => "recipes/bases",
+        }
+    }
+}
+
 impl Library {
+    /// Takes a folder as a project folder.
+    pub fn open(root: &Path) -> Result<Self> {
+        for missing in ["boards", "recipes"] {
+            if !root.join(missing).is_dir() {
+                let root = root.to_owned();
+                return Err(Error::new(ErrorKind::NotAProject { root, missing }, None));
+            }
+        }
+        let root = root.to_owned();
+        Ok(Self { root })
+    }
+
+    /// Finds the project folder that a folder is, or is in.
+    pub fn discover(from: &Path) -> Result<Self> {
+        let start = std::path::absolute(from).unwrap_or_else(|_| from.to_owned());
+        start
+            .ancestors()
+            .find_map(|folder| Self::open(folder).ok())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NoProject {
+                        from: start.clone(),
+                    },
+                    None,
+                )
+            })
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Resolves a request.
+    /// All boards, sorted by name.
+    pub fn boards(&self) -> Result<Vec<BoardSummary>> {
+        self.names(Shelf::Boards)?
+            .into_iter()
+            .map(|name| {
+                let board = BoardFile::parse(&self.source(Shelf::Boards, &name)?)?;
+                Ok(BoardSummary {
+                    name,
+                    description: board.description.value,
+                    architecture: board.architecture.value,
+                    recipe: board.recipe.map(|recipe| recipe.value),
+                })
+            })
+            .collect()
+    }
+
+    /// All recipes, sorted by name.
+    pub fn recipes(&self) -> Result<Vec<RecipeSummary>> {
+        self.names(Shelf::Recipes)?
+            .into_iter()
+            .map(|name| {
+                let file = RecipeFile::parse(&self.source(Shelf::Recipes, &name)?)?;
+                let mut stack = Includes::default();
+                let mark = Mark::option("--recipe", &name);
+                // No list of a summary depends on the architecture.
+                let architecture = Architecture::Amd64;
+                let name = Located::new(name, mark);
+                self.compose(&name, architecture, &mut stack)?;
+                let scalars = stack.composition.scalars;
+                Ok(RecipeSummary {
+                    name: name.value,
+                    description: file.description.value,
+                    version: scalars.version.map(|version| version.value),
+                    base: scalars.base.map(|base| base.value),
+                    include: file.include.into_iter().map(|i| i.value).collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// All bases, sorted by name.
+    pub fn bases(&self) -> Result<Vec<BaseSummary>> {
+        self.names(Shelf::Bases)?
+            .into_iter()
+            .map(|name| {
+                let base = BaseFile::parse(&self.source(Shelf::Bases, &name)?)?;
+                Ok(BaseSummary {
+                    name,
+                    description: base.description.value,
+                    distribution: base.distribution.value,
+                    release: base.release.value,
+                })
+            })
+            .collect()
+    }
+
+    /// Decides everything that a build for this request does, without doing it.
     pub fn plan(&self, request: &Request) -> Result<Plan> {
-        Err(crate::error::Error::new(
-            crate::error::ErrorKind::NoProject {
-                from: request.board.clone().into(),
-            },
-            None,
-        ))
+        let board_name = asked("--board", &request.board);
+        let board = BoardFile::parse(&self.find(Shelf::Boards, &board_name)?)?;
+        let architecture = board.architecture.value;
+
+        let recipe_name = match (&request.recipe, &board.recipe) {
+            (Some(recipe), _) => asked("--recipe", recipe),
+            (None, Some(recipe)) => recipe.clone(),
+            (None, None) => {
+                return Err(board_name.mark.error(ErrorKind::NoRecipe {
+                    board: board_name.value,
+                    known: self.buildable()?,
+                }));
+            }
+        };
+        let mut includes = Includes::default();
+        self.compose(&recipe_name, architecture, &mut includes)?;
+        let mut composition = includes.composition;
+
+        let mut overlays = vec![OverlayFolder {
+            path: self.root.join("overlays"),
+            shown: "overlays".to_owned(),
+        }];
+        if let Some(site) = &request.site {
+            let source = Source::read(site, site.display().to_string())?;
+            composition.add(Layer::parse_site(&source)?, architecture)?;
+            let beside = site.parent().unwrap_or(Path::new("")).join("overlays");
+            overlays.insert(
+                0,
+                OverlayFolder {
+                    shown: beside.display().to_string(),
+                    path: beside,
+                },
+            );
+        }
+        for (key, value) in &request.sets {
+            let source = Source::option(option_text(key, value));
+            composition.add(Layer::parse_option(&source)?, architecture)?;
+        }
+
+        if composition.scalars.version.is_none() {
+            return Err(recipe_name.mark.error(ErrorKind::NotAnImage {
+                recipe: recipe_name.value,
+                known: self.buildable()?,
+            }));
+        }
+        let base_name = match (&request.base, &composition.scalars.base) {
+            (Some(base), _) => asked("--base", base),
+            (None, Some(base)) => base.clone(),
+            (None, None) => {
+                return Err(recipe_name.mark.error(ErrorKind::NoBase {
+                    recipe: recipe_name.value,
+                    known: self.names(Shelf::Bases)?,
+                }));
+            }
+        };
+        let base = BaseFile::parse(&self.find(Shelf::Bases, &base_name)?)?;
+        Inputs {
+            root: &self.root,
+            bases: self.bases()?,
+            overlays,
+            board_name,
+            board,
+            recipe_name,
+            base_name,
+            base,
+            composition,
+        }
+        .plan()
+    }
+
+    /// Lays a recipe over those that it includes.
+    fn compose(
+        &self,
+        name: &Located<String>,
+        architecture: Architecture,
+        includes: &mut Includes,
+    ) -> Result<()> {
+        if let Some(start) = includes.chain.iter().position(|outer| *outer == name.value) {
+            let mut chain = includes.chain.split_off(start);
+            chain.push(name.value.clone());
+            return Err(name.mark.error(ErrorKind::Cycle { chain }));
+        }
+        if includes.done.contains(&name.value) {
+            return Ok(());
+        }
+        let file = RecipeFile::parse(&self.find(Shelf::Recipes, name)?)?;
+        includes.chain.push(name.value.clone());
+        for include in &file.include {
+            self.compose(include, architecture, includes)?;
+        }
+        includes.chain.pop();
+        includes.done.insert(name.value.clone());
+        includes.composition.add(file.layer, architecture)
+    }
+
+    /// Names of the recipes that can be built.
+    fn buildable(&self) -> Result<Vec<String>> {
+        let recipes = self.recipes()?.into_iter();
+        Ok(recipes
+            .filter(|recipe| recipe.version.is_some())
+            .map(|recipe| recipe.name)
+            .collect())
+    }
+
+    /// Names of the files on a shelf, sorted.
+    fn names(&self, shelf: Shelf) -> Result<Vec<String>> {
+        let folder = self.root.join(shelf.folder());
+        let failed = |source| {
+            let file = shelf.folder().to_owned();
+            Error::new(ErrorKind::Read { file, source }, None)
+        };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let file = entry.map_err(failed)?.file_name();
+            let Some(file) = file.to_str() else { continue };
+            if shelf == Shelf::Recipes && file == REVIEWED_SCRIPTS {
+                continue;
+            }
+            if let Some(name) = file.strip_suffix(".toml")
+                && check::name(name).is_ok()
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn find(&self, shelf: Shelf, name: &Located<String>) -> Result<Arc<Source>> {
+        let known = self.names(shelf)?;
+        if known.contains(&name.value) {
+            return self.source(shelf, &name.value);
+        }
+        Err(name.mark.error(ErrorKind::Unknown {
+            what: shelf.what(),
+            name: name.value.clone(),
+            nearest: nearest(&name.value, known.iter().map(String::as_str)),
+            known,
+        }))
+    }
+
+    fn source(&self, shelf: Shelf, name: &str) -> Result<Arc<Source>> {
+        let shown = format!("{}/{name}.toml", shelf.folder());
+        Source::read(&self.root.join(&shown), shown)
+    }
+}
+
+/// Recipes that are being laid over each other.
+#[derive(Debug, Default)]
+struct Includes {
+    composition: Composition,
+    /// The recipes that lead to the one being read.
+    chain: Vec<String>,
+    done: BTreeSet<String>,
+}
+
+/// What an option of the command line asks for.
+fn asked(option: &str, value: &str) -> Located<String> {
+    Located::new(value.to_owned(), Mark::option(option, value))
+}
+
+/// A `--set` option as TOML. A value that is no TOML is a text.
+fn option_text(key: &str, value: &str) -> String {
+    match toml::de::DeValue::parse(value) {
+        Ok(_) => format!("{key} = {value}"),
+        Err(_) => format!("{key} = {}", toml::Value::from(value)),
     }
 }

@@ -30,6 +30,8 @@ pub struct Plan {
     pub recommends: Sourced<bool>,
     /// Packages that stay out even where another one asks for them, sorted by name.
     pub left_out: Vec<Sourced<LeftOut>>,
+    /// Packages that recipes ask for and that the base does not need, with the base's reason.
+    pub absent: Vec<Sourced<LeftOut>>,
     /// File trees laid over the root, in this order.
     pub overlays: Vec<Sourced<Overlay>>,
     /// The kernel and what it is told.
@@ -160,6 +162,20 @@ pub enum PartitionKind {
     RootVerity,
     /// Signature of the root hash.
     RootVeritySig,
+}
+
+impl PartitionKind {
+    /// Its name in a board's file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Esp => "esp",
+            Self::BootSelect => "boot-select",
+            Self::Boot => "boot",
+            Self::Root => "root",
+            Self::RootVerity => "root-verity",
+            Self::RootVeritySig => "root-verity-sig",
+        }
+    }
 }
 
 /// One of the two places that an image can be in.

@@ -168,9 +168,25 @@ impl Mark {
         Self { source, range }
     }
 
+    /// The value of an option of the command line, for example `x86` of `--board x86`.
+    pub(crate) fn option(option: &str, value: &str) -> Self {
+        let text = format!("{option} {value}");
+        let range = option.len() + 1..text.len();
+        Self::new(Source::option(text), range)
+    }
+
     /// An error about this place.
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, Some(self.source.place(&self.range)))
+    }
+
+    /// The error that something of this name is there a second time.
+    pub(crate) fn twice(&self, what: &'static str, name: &str, first: &Self) -> Error {
+        self.error(ErrorKind::Duplicate {
+            what,
+            name: name.to_owned(),
+            first: first.origin().to_string(),
+        })
     }
 
     /// The origin of the value that is written here.
@@ -216,6 +232,23 @@ impl<T> Located<T> {
             Ok(value) => Ok(Located::new(value, self.mark)),
             Err(kind) => Err(self.mark.error(kind)),
         }
+    }
+}
+
+impl Located<String> {
+    /// Refuses a text that does not pass a check, as a value of `key`.
+    pub(crate) fn named(
+        self,
+        key: &str,
+        check: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Result<Self> {
+        self.check(|got| {
+            check(&got).map_err(|why| ErrorKind::BadValue {
+                key: key.to_owned(),
+                got,
+                why,
+            })
+        })
     }
 }
 

@@ -1,0 +1,545 @@
+//! Deciding: what the board, the base and the laid-over recipes come to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::base::{BaseFile, Rename};
+use crate::board::{BoardFile, ByBase, Flavour};
+use crate::check::name_of;
+use crate::composition::{Composition, append};
+use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::library::{BaseSummary, REVIEWED_SCRIPTS};
+use crate::origin::{Origin, Sourced};
+use crate::overlay::{self, OverlayFolder};
+use crate::plan::{
+    Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel, LeftOut,
+    Mirror, PackageRequest, Partition, PartitionKind, PartitionSize, Plan, ProjectFile, Qemu,
+    RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
+};
+use crate::recipe::UnitState;
+use crate::source::Located;
+
+/// Everything that was read for one request.
+pub(crate) struct Inputs<'l> {
+    /// The project folder.
+    pub(crate) root: &'l Path,
+    /// All bases of the project.
+    pub(crate) bases: Vec<BaseSummary>,
+    /// Where overlays are looked for, in this order.
+    pub(crate) overlays: Vec<OverlayFolder>,
+    pub(crate) board_name: Located<String>,
+    pub(crate) board: BoardFile,
+    pub(crate) recipe_name: Located<String>,
+    pub(crate) base_name: Located<String>,
+    pub(crate) base: BaseFile,
+    pub(crate) composition: Composition,
+}
+
+/// The packages of a plan.
+struct Packages {
+    install: Vec<Sourced<PackageRequest>>,
+    left_out: Vec<Sourced<LeftOut>>,
+    absent: Vec<Sourced<LeftOut>>,
+}
+
+/// What a flavour of the kernel brings.
+struct KernelChoice {
+    flavour: Sourced<String>,
+    packages: Vec<Located<String>>,
+    modules: Vec<Located<String>>,
+}
+
+impl Inputs<'_> {
+    /// The plan.
+    pub(crate) fn plan(mut self) -> Result<Plan> {
+        self.check_base_names()?;
+        self.composition.identifiers = {
+            let mut identifiers = std::mem::take(&mut self.base.identifiers);
+            identifiers.merge(std::mem::take(&mut self.composition.identifiers));
+            identifiers.check()?;
+            identifiers
+        };
+        let kernel = self.kernel()?;
+        let packages = self.packages(&kernel)?;
+        let archives = self.archives()?;
+        let (partitions, image) = self.image()?;
+        let overlays = std::mem::take(&mut self.composition.overlays);
+        let overlays = overlays
+            .into_iter()
+            .map(|name| Ok(overlay::find(name, &self.overlays)?.sourced()))
+            .collect::<Result<Vec<_>>>()?;
+        let reviewed_scripts = self.reviewed_scripts()?;
+
+        let Self {
+            board_name,
+            board,
+            recipe_name,
+            base_name,
+            base,
+            composition,
+            ..
+        } = self;
+        let mut initrd_modules = board.modules;
+        append(&mut initrd_modules, kernel.modules);
+        append(&mut initrd_modules, composition.initrd_modules);
+        let mut command_line: Vec<Located<String>> = board
+            .consoles
+            .iter()
+            .map(|console| console.clone().map(|console| format!("console={console}")))
+            .collect();
+        append(&mut command_line, board.command_line);
+        append(&mut command_line, composition.command_line);
+
+        let scalars = composition.scalars;
+        let recipe = recipe_name.sourced();
+        let name = match scalars.name {
+            Some(name) => name.sourced(),
+            None => recipe.clone(),
+        };
+        let Some(version) = scalars.version.map(Located::sourced) else {
+            // The library asks for one before it comes here.
+            let key = "version".to_owned();
+            let within = String::new();
+            return Err(Error::new(ErrorKind::MissingKey { key, within }, None));
+        };
+        let hostname = match scalars.hostname {
+            Some(hostname) => hostname.sourced(),
+            // What may be in a name of an image may not all be in a host name.
+            None => Sourced::default_value(name.value.replace(['.', '+'], "-")),
+        };
+        Ok(Plan {
+            name,
+            version,
+            recipe,
+            board: Board {
+                name: board_name.sourced(),
+                description: board.description.sourced(),
+                architecture: board.architecture.sourced(),
+                firmware: board.firmware.sourced(),
+                consoles: sourced(board.consoles),
+                partitions,
+                qemu: board.qemu.map(|qemu| Qemu {
+                    machine: qemu.machine.sourced(),
+                    processor: qemu.processor.map(Located::sourced),
+                    memory: or(qemu.memory, 1 << 30),
+                    processors: or(qemu.processors, 2),
+                    disk: or(qemu.disk, "virtio-blk".to_owned()),
+                }),
+            },
+            base: Base {
+                name: base_name.sourced(),
+                description: base.description.sourced(),
+                distribution: base.distribution.sourced(),
+                release: base.release.sourced(),
+                archives,
+            },
+            source_date_epoch: scalars.epoch.map(Located::sourced),
+            packages: packages.install,
+            recommends: or(scalars.recommends, false),
+            left_out: packages.left_out,
+            absent: packages.absent,
+            overlays,
+            kernel: Kernel {
+                flavour: kernel.flavour,
+                packages: sourced(kernel.packages),
+                command_line: sourced(command_line),
+                load: sorted(composition.load),
+            },
+            initrd_modules: sourced(initrd_modules),
+            units: units(composition.units, scalars.default_target),
+            system: System {
+                hostname,
+                locale: or(scalars.locale, "C.UTF-8".to_owned()),
+                time_zone: or(scalars.time_zone, "UTC".to_owned()),
+            },
+            identifiers: Identifiers {
+                users: sourced_map(composition.identifiers.users),
+                groups: sourced_map(composition.identifiers.groups),
+            },
+            trim: Trim {
+                documentation: or(scalars.documentation, true),
+                manuals: or(scalars.manuals, true),
+                locales: or(scalars.locales, true),
+                keep_locales: sorted(composition.keep_locales),
+                paths: sorted(composition.trim_paths),
+            },
+            image,
+            health: Health {
+                sockets: sorted(composition.sockets),
+            },
+            reviewed_scripts,
+        })
+    }
+
+    /// Refuses lists of a board that are for a base that does not exist.
+    fn check_base_names(&self) -> Result<()> {
+        let mut known: Vec<String> = vec!["all".to_owned()];
+        for base in &self.bases {
+            known.extend([base.name.clone(), base.distribution.clone()]);
+        }
+        known.sort();
+        known.dedup();
+        let kernels = self.board.kernels.values().map(|flavour| &flavour.packages);
+        for list in kernels.chain([&self.board.packages]) {
+            for (name, _) in &list.lists {
+                if !known.contains(&name.value) {
+                    return Err(name.mark.error(ErrorKind::Unknown {
+                        what: "base or distribution",
+                        name: name.value.clone(),
+                        nearest: nearest(&name.value, known.iter().map(String::as_str)),
+                        known,
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn packages_of(&self, lists: &ByBase) -> Option<Vec<Located<String>>> {
+        lists
+            .of(&self.base_name.value, &self.base.distribution.value)
+            .map(<[_]>::to_vec)
+    }
+
+    fn kernel(&mut self) -> Result<KernelChoice> {
+        let own = std::mem::take(&mut self.composition.kernel_packages);
+        let wanted = self.composition.scalars.flavour.take();
+        let name = wanted.as_ref().map_or("generic", |flavour| &flavour.value);
+        let found: Option<&Flavour> = self.board.kernels.get(name);
+        if own.is_empty() || (found.is_none() && wanted.is_some()) {
+            // Whoever names no packages needs a flavour of the board's.
+            let mark = wanted.as_ref().map_or(&self.board_name.mark, |w| &w.mark);
+            let Some(flavour) = found else {
+                let known: Vec<String> = self.board.kernels.keys().cloned().collect();
+                return Err(mark.error(ErrorKind::Unknown {
+                    what: "kernel flavour",
+                    name: name.to_owned(),
+                    nearest: nearest(name, known.iter().map(String::as_str)),
+                    known,
+                }));
+            };
+            if self.packages_of(&flavour.packages).is_none() {
+                return Err(mark.error(ErrorKind::NoKernel {
+                    board: self.board_name.value.clone(),
+                    flavour: name.to_owned(),
+                    base: self.base_name.value.clone(),
+                }));
+            }
+        }
+        let modules = found.map_or_else(Vec::new, |flavour| flavour.modules.clone());
+        let of_board = found.and_then(|flavour| self.packages_of(&flavour.packages));
+        let packages = if own.is_empty() {
+            of_board.unwrap_or_default()
+        } else {
+            own
+        };
+        let flavour = or(wanted, "generic".to_owned());
+        Ok(KernelChoice {
+            flavour,
+            packages,
+            modules,
+        })
+    }
+
+    /// Brings all packages together, under the names that the base has for them.
+    fn packages(&mut self, kernel: &KernelChoice) -> Result<Packages> {
+        let mut install: BTreeMap<String, Sourced<PackageRequest>> = BTreeMap::new();
+        let mut absent = Vec::new();
+        let mut left_out: BTreeMap<String, Sourced<LeftOut>> = BTreeMap::new();
+        let mut put = |name: String, written: Option<String>, origin: Origin| {
+            let request = PackageRequest { name, written };
+            let key = name_of(&request.name).to_owned();
+            install.entry(key).or_insert(Sourced::new(request, origin));
+        };
+        for package in std::mem::take(&mut self.composition.packages).into_values() {
+            let origin = package.mark.origin();
+            match self.base.names.get(name_of(&package.value)) {
+                None => put(package.value, None, origin),
+                Some(Rename::To(names)) => {
+                    for name in names {
+                        let written = Some(package.value.clone());
+                        put(name.value.clone(), written, origin.clone());
+                    }
+                }
+                Some(Rename::Nothing(reason)) => absent.push(Sourced::new(
+                    LeftOut {
+                        name: package.value,
+                        reason: reason.value.clone(),
+                    },
+                    reason.mark.origin(),
+                )),
+            }
+        }
+        let of_board = self.packages_of(&self.board.packages).unwrap_or_default();
+        for package in of_board.into_iter().chain(kernel.packages.clone()) {
+            let origin = package.mark.origin();
+            put(package.value, None, origin);
+        }
+        for (name, reason) in std::mem::take(&mut self.composition.left_out) {
+            let names = match self.base.names.get(&name) {
+                None => vec![name],
+                Some(Rename::To(names)) => names.iter().map(|name| name.value.clone()).collect(),
+                Some(Rename::Nothing(_)) => Vec::new(),
+            };
+            for name in names {
+                if let Some(wanted) = install.get(&name) {
+                    return Err(reason.mark.error(ErrorKind::Contradiction {
+                        what: "package",
+                        name,
+                        one: "left out",
+                        other: "installed",
+                        first: wanted.origin.to_string(),
+                    }));
+                }
+                let entry = LeftOut {
+                    name: name.clone(),
+                    reason: reason.value.clone(),
+                };
+                left_out.insert(name, Sourced::new(entry, reason.mark.origin()));
+            }
+        }
+        Ok(Packages {
+            install: install.into_values().collect(),
+            left_out: left_out.into_values().collect(),
+            absent,
+        })
+    }
+
+    /// The base's suites, and those of its optional ones from which something is taken.
+    fn archives(&mut self) -> Result<Vec<Archive>> {
+        let mut pins = std::mem::take(&mut self.composition.pins);
+        let mut archives = Vec::new();
+        for archive in std::mem::take(&mut self.base.archives) {
+            let only = match pins.remove(&archive.name.value) {
+                Some((mark, _)) if !archive.optional => {
+                    return Err(mark.error(ErrorKind::BadValue {
+                        key: "pins".to_owned(),
+                        got: archive.name.value,
+                        why: "this archive is always used; only optional ones are pinned"
+                            .to_owned(),
+                    }));
+                }
+                Some((_, packages)) => packages,
+                None => Vec::new(),
+            };
+            if archive.optional && only.is_empty() {
+                // Nobody takes anything from it. A pin of nothing is the same.
+                archives.push((archive.name.value, None));
+                continue;
+            }
+            let name = archive.name.value.clone();
+            let archive = Archive {
+                name: archive.name.sourced(),
+                mirror: self.mirror(&archive.mirror)?,
+                suite: archive.suite.sourced(),
+                components: sourced(archive.components),
+                keys: archive
+                    .keys
+                    .into_iter()
+                    .map(|key| self.key(key))
+                    .collect::<Result<_>>()?,
+                only: sorted(only),
+                priority: or(archive.priority, 500),
+            };
+            archives.push((name, Some(archive)));
+        }
+        archives.sort_by(|one, other| one.0.cmp(&other.0));
+        if let Some((name, (mark, _))) = pins.pop_first() {
+            let known: Vec<String> = archives.into_iter().map(|(name, _)| name).collect();
+            return Err(mark.error(ErrorKind::Unknown {
+                what: "archive",
+                nearest: nearest(&name, known.iter().map(String::as_str)),
+                name,
+                known,
+            }));
+        }
+        Ok(archives
+            .into_iter()
+            .filter_map(|(_, archive)| archive)
+            .collect())
+    }
+
+    fn mirror(&self, name: &Located<String>) -> Result<Mirror> {
+        let architecture = self.board.architecture.value.as_str();
+        let Some(mirror) = self.base.mirrors.get(&name.value) else {
+            let key = name.value.clone();
+            let within = "mirrors".to_owned();
+            return Err(name.mark.error(ErrorKind::MissingKey { key, within }));
+        };
+        let own = mirror.url_by_architecture.get(architecture);
+        Ok(Mirror {
+            name: mirror.name.clone().sourced(),
+            distribution: self.base.distribution.clone().sourced(),
+            security: or(mirror.security.clone(), false),
+            url: own.unwrap_or(&mirror.url).clone().sourced(),
+            snapshot: mirror.snapshot.clone().map(Located::sourced),
+        })
+    }
+
+    fn key(&self, name: Located<String>) -> Result<Sourced<ProjectFile>> {
+        let shown = format!("keys/archive/{}.asc", name.value);
+        let path = self.root.join(&shown);
+        if path.is_file() {
+            return Ok(name.map(|_| ProjectFile { shown, path }).sourced());
+        }
+        let mut known: Vec<String> = std::fs::read_dir(self.root.join("keys/archive"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter_map(|file| file.strip_suffix(".asc").map(str::to_owned))
+            .collect();
+        known.sort();
+        Err(name.mark.error(ErrorKind::Unknown {
+            what: "archive key",
+            nearest: nearest(&name.value, known.iter().map(String::as_str)),
+            name: name.value,
+            known,
+        }))
+    }
+
+    /// The partitions of the slots that the image has, and its sizes.
+    fn image(&mut self) -> Result<(Vec<Partition>, Image)> {
+        let scalars = std::mem::take(&mut self.composition.scalars);
+        let written = std::mem::take(&mut self.board.partitions);
+        let in_slot = |slot: &Option<Located<Slot>>, wanted| {
+            slot.as_ref().is_some_and(|slot| slot.value == wanted)
+        };
+        let has_b = written.iter().any(|part| in_slot(&part.slot, Slot::B));
+        let slots = match scalars.slots.clone() {
+            Some(slots) if slots.value == 2 && !has_b => {
+                return Err(slots.mark.error(ErrorKind::BadValue {
+                    key: "image.slots".to_owned(),
+                    got: "2".to_owned(),
+                    why: format!("board {} has no slot b", self.board_name.value),
+                }));
+            }
+            Some(slots) => slots.sourced(),
+            None => Sourced::default_value(if has_b { 2 } else { 1 }),
+        };
+        let mut esp_size = None;
+        let mut partitions = Vec::new();
+        for partition in written {
+            if slots.value == 1 && in_slot(&partition.slot, Slot::B) {
+                continue;
+            }
+            let mut size = partition.size.sourced();
+            if partition.kind.value == PartitionKind::Esp {
+                if let Some(wanted) = scalars.esp_size.clone() {
+                    size = wanted.map(PartitionSize::Bytes).sourced();
+                }
+                if let PartitionSize::Bytes(bytes) = size.value {
+                    esp_size = Some(size.clone().map(|_| bytes));
+                }
+            }
+            partitions.push(Partition {
+                kind: partition.kind.sourced(),
+                slot: partition.slot.map(Located::sourced),
+                label: partition.label.map(Located::sourced),
+                size,
+            });
+        }
+        self.check_partitions(&partitions)?;
+        if let (Some(wanted), None) = (&scalars.esp_size, &esp_size) {
+            return Err(wanted.mark.error(ErrorKind::BadValue {
+                key: "image.esp-size".to_owned(),
+                got: wanted.value.to_string(),
+                why: format!("board {} has no ESP", self.board_name.value),
+            }));
+        }
+        let image = Image {
+            filesystem: or(scalars.filesystem.clone(), RootFilesystem::Ext4),
+            headroom_percent: or(scalars.headroom_percent.clone(), 10),
+            headroom_bytes: or(scalars.headroom.clone(), 0),
+            slots,
+            esp_size,
+            var: Var {
+                format: or(scalars.var_format.clone(), VarFilesystem::Ext4),
+                minimum_size: or(scalars.var_minimum_size.clone(), 512 << 20),
+                encrypt: or(scalars.var_encrypt.clone(), Encryption::None),
+            },
+        };
+        self.composition.scalars = scalars;
+        Ok((partitions, image))
+    }
+
+    /// Refuses a board on whose partitions no image can be.
+    fn check_partitions(&self, partitions: &[Partition]) -> Result<()> {
+        let mut needed = vec![PartitionKind::Root, PartitionKind::RootVerity];
+        if self.board.firmware.value == Firmware::Uefi {
+            needed.insert(0, PartitionKind::Esp);
+        }
+        for kind in needed {
+            if partitions
+                .iter()
+                .all(|partition| partition.kind.value != kind)
+            {
+                return Err(self.board.firmware.mark.error(ErrorKind::MissingKey {
+                    key: format!("kind = \"{}\"", kind.as_str()),
+                    within: "partitions".to_owned(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn reviewed_scripts(&mut self) -> Result<Sourced<ProjectFile>> {
+        let file = |name: &str| {
+            let shown = format!("recipes/{name}");
+            let path = self.root.join(&shown);
+            ProjectFile { shown, path }
+        };
+        match &self.composition.scalars.reviewed_scripts {
+            None => Ok(Sourced::default_value(file(REVIEWED_SCRIPTS))),
+            Some(named) => {
+                let file = file(&named.value);
+                if !file.path.is_file() {
+                    return Err(named.mark.error(ErrorKind::Unknown {
+                        what: "file of reviewed scripts",
+                        name: file.shown,
+                        nearest: None,
+                        known: Vec::new(),
+                    }));
+                }
+                Ok(Sourced::new(file, named.mark.origin()))
+            }
+        }
+    }
+}
+
+fn units(states: BTreeMap<String, Located<UnitState>>, target: Option<Located<String>>) -> Units {
+    let of = |wanted: UnitState| {
+        states
+            .iter()
+            .filter(|(_, state)| state.value == wanted)
+            .map(|(name, state)| Sourced::new(name.clone(), state.mark.origin()))
+            .collect()
+    };
+    Units {
+        enable: of(UnitState::Enabled),
+        disable: of(UnitState::Disabled),
+        mask: of(UnitState::Masked),
+        default_target: target.map(Located::sourced),
+    }
+}
+
+/// The value that was given, or the default one.
+fn or<T>(given: Option<Located<T>>, default: T) -> Sourced<T> {
+    given.map_or_else(|| Sourced::default_value(default), Located::sourced)
+}
+
+fn sourced(list: Vec<Located<String>>) -> Vec<Sourced<String>> {
+    list.into_iter().map(Located::sourced).collect()
+}
+
+fn sorted(list: Vec<Located<String>>) -> Vec<Sourced<String>> {
+    let mut list = sourced(list);
+    list.sort();
+    list
+}
+
+fn sourced_map(map: BTreeMap<String, Located<u32>>) -> BTreeMap<String, Sourced<u32>> {
+    map.into_iter()
+        .map(|(name, id)| (name, id.sourced()))
+        .collect()
+}
