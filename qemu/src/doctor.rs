@@ -1,6 +1,10 @@
 //! What this machine lacks for a boot test.
 
+use crate::accelerator;
+use crate::bench;
+use crate::firmware;
 use crate::machine::Architecture;
+use crate::program;
 use serde::Serialize;
 
 /// What is to be looked for.
@@ -23,4 +27,99 @@ pub struct Need {
     pub detail: String,
     /// The line that installs it or puts it right, when it is not there.
     pub install: Option<String>,
+}
+
+/// Says what this machine has and lacks for a boot test. Nothing is changed, and no machine is
+/// started.
+pub fn doctor(options: &DoctorOptions) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for &architecture in &options.architectures {
+        let install = bench::install_line(architecture);
+        needs.push(program_need(architecture.emulator(), install, false));
+        for (secure_boot, kind) in [(false, "UEFI firmware"), (true, "Secure Boot firmware")] {
+            let found =
+                firmware::find(&firmware::folders(), architecture, secure_boot, &mut |_| {});
+            needs.push(Need {
+                what: format!("{kind} for {}", architecture.name()),
+                present: found.is_ok(),
+                optional: secure_boot,
+                detail: match &found {
+                    Ok(found) => found.file().display().to_string(),
+                    Err(error) => error
+                        .to_string()
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                },
+                install: found
+                    .is_err()
+                    .then(|| firmware::install_line(architecture).to_owned()),
+            });
+        }
+        needs.push(kvm(architecture));
+    }
+    for name in ["qemu-img", "qemu-io"] {
+        needs.push(program_need(name, "sudo apt-get install qemu-utils", false));
+    }
+    needs.push(program_need(
+        "setpriv",
+        "sudo apt-get install util-linux",
+        true,
+    ));
+    needs
+}
+
+fn program_need(name: &str, install: &str, optional: bool) -> Need {
+    let found = program::find(name);
+    Need {
+        what: name.to_owned(),
+        present: found.is_some(),
+        optional,
+        detail: match &found {
+            Some(path) => match program::version(path) {
+                Some(version) => format!("{} ({version})", path.display()),
+                None => path.display().to_string(),
+            },
+            None => "not in PATH".to_owned(),
+        },
+        install: found.is_none().then(|| install.to_owned()),
+    }
+}
+
+fn kvm(architecture: Architecture) -> Need {
+    let emulator = program::find(architecture.emulator())
+        .and_then(|path| program::version(&path))
+        .unwrap_or_default();
+    let obstacle = accelerator::obstacle(architecture);
+    let closed = obstacle.is_some() && std::path::Path::new("/dev/kvm").exists();
+    let native = architecture.name() == std::env::consts::ARCH;
+    let broken = accelerator::memory().and_then(|own| accelerator::remembered(&own, &emulator));
+    let wrong = obstacle.or(broken);
+    Need {
+        what: format!("KVM for {}", architecture.name()),
+        present: wrong.is_none(),
+        optional: true,
+        install: (closed && native)
+            .then(|| "sudo usermod -aG kvm \"$USER\", then log in anew".to_owned()),
+        detail: wrong
+            .unwrap_or_else(|| "/dev/kvm can be opened; the first test tries it".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lack_says_what_to_do() {
+        let needs = doctor(&DoctorOptions {
+            architectures: vec![Architecture::X86_64, Architecture::Aarch64],
+        });
+        assert!(needs.iter().any(|need| need.what == "qemu-img"));
+        for need in needs.iter().filter(|need| !need.present && !need.optional) {
+            let line = need.install.as_deref().unwrap();
+            assert!(line.starts_with("sudo apt-get install "), "{need:?}");
+        }
+    }
 }

@@ -2,23 +2,45 @@
 //!
 //! ```no_run
 //! use fortress_progress::Silent;
-//! let mut test = fortress_qemu::BootTest::new("host.img", "target/boot");
-//! test.plan.push(fortress_qemu::Step::Reboot(fortress_qemu::RebootBy::PowerButton));
+//! use fortress_qemu::{BootTest, RebootBy, Step};
+//! let mut test = BootTest::new("host.img", "target/boot");
+//! test.plan.push(Step::Reboot(RebootBy::PowerButton));
 //! let report = fortress_qemu::run(&test, &Silent)?;
-//! print!("{}", report.summary);
+//! print!("{report}");
 //! std::process::exit(report.exit_code().into());
 //! # Ok::<(), fortress_qemu::Error>(())
 //! ```
+//!
+//! The image is the lower, read-only half of the machine's disk; what the guest writes goes to an
+//! overlay, and the image's digest is taken before and after. The guest tells how it is through a
+//! virtio-serial port ([`health`]); its console is a second witness ([`patterns`]).
 
+mod accelerator;
+mod arguments;
+mod bare;
+mod bench;
+mod console;
+mod digest;
+mod disk;
 mod doctor;
+mod emulator;
 mod error;
+mod evaluate;
+mod firmware;
 pub mod health;
 mod machine;
 pub mod patterns;
+mod program;
+mod render;
 mod report;
+mod run;
 mod sockets;
+mod stage;
+mod terminal;
+mod watch;
 
-pub use doctor::{DoctorOptions, Need};
+pub use bare::{BareKernel, bare_kernel};
+pub use doctor::{DoctorOptions, Need, doctor};
 pub use error::{Error, Result};
 pub use health::{Check, HealthReport, Outcome};
 pub use machine::{
@@ -26,34 +48,5 @@ pub use machine::{
     Forward, Network, RebootBy, Step,
 };
 pub use report::{Accelerator, Boot, Report, Times, Verdict};
+pub use run::run;
 pub use sockets::{AllowedSocket, Protocol, Socket};
-
-use fortress_progress::Observer;
-use std::path::Path;
-use std::time::Duration;
-
-/// Runs a boot test.
-///
-/// # Errors
-/// When it cannot be run. What goes wrong in the guest is told by the report's verdict.
-pub fn run(_test: &BootTest, _observer: &dyn Observer) -> Result<Report> {
-    Err(Error::Cancelled)
-}
-
-/// Says what this machine lacks for a boot test.
-pub fn doctor(_options: &DoctorOptions) -> Vec<Need> {
-    Vec::new()
-}
-
-/// How long a kernel alone takes, in guest time, from its start to its panic for want of a root.
-///
-/// # Errors
-/// When it cannot be measured.
-pub fn bare_kernel(
-    _kernel: &Path,
-    _command_line: &str,
-    _like: &BootTest,
-    _observer: &dyn Observer,
-) -> Result<Duration> {
-    Err(Error::Cancelled)
-}

@@ -1,0 +1,137 @@
+//! Real boots of fixtures: Debian's kernel with an initrd of a shell and little more, which plays
+//! one guest after the other. What they prove is the harness; images are booted elsewhere.
+
+mod fixture;
+
+use fixture::Fixture;
+use fortress_progress::Silent;
+use fortress_qemu::{
+    Acceleration, Alteration, Expectation, Outcome, RebootBy, Report, Step, Verdict, run,
+};
+use std::time::Duration;
+
+fn failed(report: &Report) -> Vec<&str> {
+    report
+        .checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Failed)
+        .map(|check| check.name.as_str())
+        .collect()
+}
+
+/// Three boots of one machine: by reset, with a machine-id that stays.
+#[test]
+fn a_good_guest_passes_twice_and_its_image_stays() {
+    let fixture = Fixture::new();
+    let mut test = fixture.test("good");
+    test.plan.push(Step::Reboot(RebootBy::Reset));
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    assert_eq!(report.exit_code(), 0);
+    assert_eq!(report.boots.len(), 2);
+    assert_eq!(report.digest_before, report.digest_after);
+    for boot in &report.boots {
+        let (kernel, end) = (boot.times.kernel.unwrap(), boot.times.report.unwrap());
+        assert!(0.0 <= kernel && kernel < end, "{boot:?}");
+    }
+    let log = std::fs::read_to_string(&report.serial_log).unwrap();
+    assert_eq!(log.matches("Linux version").count(), 2, "{log}");
+    let junit = report.to_junit();
+    assert!(junit.contains("failures=\"0\" errors=\"0\""), "{junit}");
+    // Nothing but logs is left over.
+    let mut left: Vec<_> = std::fs::read_dir(&test.work_folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".lock", "qemu.log", "serial.log"]);
+}
+
+#[test]
+fn a_guest_that_reports_failure_fails_with_its_reasons() {
+    let fixture = Fixture::new();
+    let report = run(&fixture.test("sick"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert_eq!(report.exit_code(), 10);
+    let failed = failed(&report);
+    for name in [
+        "boot 1: firewall",
+        "boot 1: verified root",
+        "boot 1: allowed sockets",
+        "boot 1: failed units",
+        "console",
+    ] {
+        assert!(failed.contains(&name), "{name} is not in {failed:?}");
+    }
+    assert!(report.to_string().contains("tcp 0.0.0.0 22"), "{report}");
+}
+
+#[test]
+fn a_panic_ends_the_test_at_once() {
+    let fixture = Fixture::new();
+    let report = run(&fixture.test("panic"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Crashed, "{report}");
+    assert_eq!(report.exit_code(), 12);
+    assert!(report.summary.contains("the kernel gave up"), "{report}");
+    assert!(report.to_junit().contains("errors=\"1\""));
+}
+
+#[test]
+fn a_guest_that_hangs_runs_out_of_time_and_says_where_it_stood() {
+    let fixture = Fixture::new();
+    let mut test = fixture.test("hang");
+    test.timeout = Duration::from_secs(25);
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Timeout, "{report}");
+    assert_eq!(report.exit_code(), 11);
+    assert!(
+        report.summary.contains("last target reached: basic.target"),
+        "{report}"
+    );
+}
+
+#[test]
+fn garbage_and_a_flood_are_no_report() {
+    let fixture = Fixture::new();
+    let report = run(&fixture.test("garbage"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert!(report.summary.contains("cannot be read"), "{report}");
+    let report = run(&fixture.test("flood"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert!(report.summary.contains("longer than"), "{report}");
+}
+
+#[test]
+fn a_guest_that_restarts_or_goes_down_has_crashed() {
+    let fixture = Fixture::new();
+    let report = run(&fixture.test("restart"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Crashed, "{report}");
+    assert!(report.summary.contains("restarted before"), "{report}");
+    let report = run(&fixture.test("off"), &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Crashed, "{report}");
+    assert!(report.summary.contains("switched itself off"), "{report}");
+}
+
+/// Firmware, its handover, and a byte that differs in the overlay alone.
+#[test]
+fn an_image_boots_by_uefi_and_an_alteration_that_nobody_notices_is_not_caught() {
+    let fixture = Fixture::new();
+    let mut test = fixture.uefi("good");
+    let offset = std::fs::metadata(&test.image).unwrap().len() - 512;
+    test.alterations = vec![Alteration {
+        offset,
+        bytes: b"altered".to_vec(),
+    }];
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    let times = report.boots[0].times;
+    assert!(
+        times.handover.unwrap() <= times.kernel.unwrap(),
+        "{times:?}"
+    );
+    test.expectation = Expectation::Caught;
+    test.acceleration = Acceleration::Emulation;
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert!(report.summary.contains("not caught"), "{report}");
+}
