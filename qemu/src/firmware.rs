@@ -234,19 +234,14 @@ fn matches_glob(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn descriptor(code: &Path, features: &str) -> String {
+    fn descriptor(code: &Path, description: &str, features: &str) -> String {
         format!(
-            r#"{{"description":"{features}","interface-types":["uefi"],"mapping":{{"device":"flash",
-            "executable":{{"filename":"{0}","format":"raw"}},
+            r#"{{"description":"{description}","interface-types":["uefi"],"mapping":{{
+            "device":"flash","executable":{{"filename":"{0}","format":"raw"}},
             "nvram-template":{{"filename":"{0}","format":"raw"}}}},
             "targets":[{{"architecture":"x86_64","machines":["pc-i440fx-*","pc-q35-*"]}}],
             "features":[{features}],"tags":[]}}"#,
             code.display()
-        )
-        .replace("\"description\":\"\"", "\"description\":\"plain\"")
-        .replace(
-            "\"description\":\"\"secure-boot\"\"",
-            "\"description\":\"secure\"",
         )
     }
 
@@ -259,11 +254,15 @@ mod tests {
         let code = folder.path().join("CODE.fd");
         std::fs::write(&code, "code").unwrap();
         std::fs::write(low.join("10-a.json"), "not JSON").unwrap();
-        std::fs::write(low.join("20-b.json"), descriptor(&code, "\"secure-boot\"")).unwrap();
-        std::fs::write(low.join("30-c.json"), descriptor(&code, "")).unwrap();
+        std::fs::write(
+            low.join("20-b.json"),
+            descriptor(&code, "secure", "\"secure-boot\""),
+        )
+        .unwrap();
+        std::fs::write(low.join("30-c.json"), descriptor(&code, "plain", "")).unwrap();
         std::fs::write(
             low.join("40-d.json"),
-            descriptor(&folder.path().join("missing"), ""),
+            descriptor(&folder.path().join("missing"), "missing", ""),
         )
         .unwrap();
         let folders = [low, high.clone()];

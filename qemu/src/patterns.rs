@@ -85,7 +85,7 @@ pub const PATTERNS: &[Pattern] = &[
     pattern(Fails, "general-protection", "general protection fault", "a forbidden access in the kernel or a program"),
     pattern(Fails, "kernel-warning", "WARNING: CPU: ", "the kernel met a state that it did not expect"),
     pattern(Late, "hard-lockup", "hard LOCKUP", "a processor no longer takes interrupts"),
-    pattern(Late, "rcu-stall", "rcu: INFO: * detected *stall", "a processor was stuck"),
+    pattern(Late, "rcu-stall", "rcu: INFO: *detected *stall", "a processor was stuck"),
     pattern(Late, "hung-task", "blocked for more than ", "a program waits without end for the kernel"),
     pattern(Fails, "out-of-memory", "Out of memory: Killed process", "memory ran out"),
     pattern(Fails, "oom-kill", "invoked oom-killer", "memory ran out"),

@@ -1,6 +1,8 @@
 //! Real boots of fixtures: Debian's kernel with an initrd of a shell and little more, which plays
 //! one guest after the other. What they prove is the harness; images are booted elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the verdict")]
+
 mod fixture;
 
 use fixture::Fixture;
