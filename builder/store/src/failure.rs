@@ -116,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// Whether other downloads from the same server are likely to fail as well.
+    /// Whether the server is to blame, so that its other documents are not worth a try either.
     pub(crate) fn of_the_network(&self) -> bool {
         matches!(
             self,
@@ -218,11 +218,13 @@ impl Failure {
     }
 
     fn of_io(error: &io::Error, connect_timeout: Duration) -> Option<Self> {
-        if let Some(error) = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
+        // What an io::Error wraps is not among its `source`s, and it may wrap another one.
+        let wrapped = error.get_ref();
+        if let Some(error) = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Some(Failure::Tls(error.to_string()));
+        }
+        if let Some(error) = wrapped.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+            return Failure::of_io(error, connect_timeout);
         }
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Some(Failure::Refused),

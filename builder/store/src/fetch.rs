@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -126,14 +126,6 @@ impl Store {
                     blobs.insert(blob.digest, blob);
                 }
                 Ok(Event::Ended(index, Err(Ended::Failed(error)))) => {
-                    // Whoever cannot reach the mirror need not try it for each package.
-                    if error
-                        .attempts
-                        .iter()
-                        .all(|(_, failure)| failure.of_the_network())
-                    {
-                        work.stop.store(true, Ordering::Relaxed);
-                    }
                     failed.insert(index, error);
                 }
                 // What stopped because of another's failure is not worth a word.
@@ -194,6 +186,8 @@ struct Work {
     downloads: Vec<Download>,
     /// Which are still to be begun.
     queue: Mutex<VecDeque<usize>>,
+    /// Servers that could not be reached in spite of retries: not tried for each package again.
+    dead: Mutex<BTreeMap<String, Failure>>,
     stop: AtomicBool,
 }
 
@@ -207,8 +201,13 @@ impl Work {
             client: client.clone(),
             downloads,
             queue: Mutex::new(queue.into()),
+            dead: Mutex::default(),
             stop: AtomicBool::new(false),
         }
+    }
+
+    fn dead(&self) -> MutexGuard<'_, BTreeMap<String, Failure>> {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self, events: &Sender<Event>) {
@@ -275,9 +274,19 @@ impl Work {
         let mut attempts = Vec::new();
         for url in &download.urls {
             watch.reached(partial.position());
+            let server = server(url);
+            if let Some(failure) = self.dead().get(&server) {
+                attempts.push((url.clone(), failure.clone()));
+                continue;
+            }
             match self.try_one(download, url, partial, watch) {
                 Ok(()) => return Ok(()),
-                Err(Stop::Failure(failure)) => attempts.push((url.clone(), failure)),
+                Err(Stop::Failure(failure)) => {
+                    if failure.of_the_network() {
+                        self.dead().insert(server, failure.clone());
+                    }
+                    attempts.push((url.clone(), failure));
+                }
                 Err(Stop::Fatal(error)) => return Err(Ended::Fatal(error)),
             }
         }
@@ -319,4 +328,9 @@ impl Work {
             });
         }
     }
+}
+
+/// Scheme, host and port of an address.
+fn server(url: &str) -> String {
+    url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
 }

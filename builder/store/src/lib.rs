@@ -21,21 +21,26 @@
 
 mod blob;
 mod client;
+mod collect;
 mod derived;
 mod digest;
 mod documents;
 mod error;
 mod failure;
 mod fetch;
+pub mod mirrors;
 mod partial;
 mod store;
 mod transfer;
+mod verify;
 
 pub use blob::{Blob, BlobReader};
 pub use client::{Client, ClientOptions};
+pub use collect::{Amount, Collected, Policy};
 pub use derived::DerivedFolder;
 pub use digest::{Digest, Hasher, ParseDigestError};
 pub use error::{Error, Result};
 pub use failure::{DownloadError, Failure};
 pub use fetch::Download;
 pub use store::Store;
+pub use verify::{Damage, Verified, Wrong};
