@@ -176,16 +176,14 @@ impl Emulator {
         self.child.try_wait().ok().flatten()
     }
 
-    /// What the emulator said on standard error: its last lines, or how it ended.
+    /// What the emulator said on standard error: its last line, or how it ended.
     pub(crate) fn said(&mut self) -> String {
         let text = std::fs::read(&self.errors).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.trim().lines().collect();
-        let last = lines[lines.len().saturating_sub(5)..].join("; ");
-        match self.ended() {
-            Some(status) if last.is_empty() => format!("nothing, and ended with {status}"),
-            _ if last.is_empty() => "nothing".to_owned(),
-            _ => last,
+        match (text.trim().lines().last(), self.ended()) {
+            (Some(last), _) => last.chars().take(200).collect(),
+            (None, Some(status)) => format!("nothing, and ended with {status}"),
+            (None, None) => "nothing".to_owned(),
         }
     }
 }

@@ -297,11 +297,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// This boot ends so, unless something came first that ends it sooner.
+    /// This boot ends so, unless something came first that ends it sooner. A line that ended the
+    /// boot stays the reason, whatever follows from it.
     fn end_in(&mut self, wait: Duration, end: End) {
         let until = Instant::now() + wait;
-        match &self.ending {
-            Some((earlier, _)) if *earlier <= until => {}
+        match &mut self.ending {
+            Some((at, End::Line(_))) => *at = until.min(*at),
+            Some((at, _)) if *at <= until => {}
             _ => self.ending = Some((until, end)),
         }
     }
