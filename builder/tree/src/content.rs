@@ -4,7 +4,7 @@
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -233,6 +233,21 @@ impl Read for ContentReader {
         }
         self.position += got as u64;
         Ok(got)
+    }
+}
+
+impl Seek for ContentReader {
+    /// Goes to a place within the contents, or to their end; never beyond.
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+            SeekFrom::End(offset) => self.content.length.checked_add_signed(offset),
+        };
+        self.position = position
+            .filter(|position| *position <= self.content.length)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
     }
 }
 
