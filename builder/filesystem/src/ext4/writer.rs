@@ -199,9 +199,12 @@ impl Copier<'_> {
         if self.observer.cancelled() {
             return Err(Error::Cancelled(WHAT));
         }
-        self.file
-            .write_all_at(bytes, self.offset + offset)
-            .map_err(|source| Error::write(WHAT, source))?;
+        // Zeros stay the hole that the file is.
+        if bytes.iter().any(|byte| *byte != 0) {
+            self.file
+                .write_all_at(bytes, self.offset + offset)
+                .map_err(|source| Error::write(WHAT, source))?;
+        }
         self.stage.advance(bytes.len() as u64);
         Ok(())
     }

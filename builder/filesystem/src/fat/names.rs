@@ -142,7 +142,7 @@ mod tests {
         let cases = [
             ("BOOTX64.EFI", "BOOTX64 EFI"),
             ("initrd.img", "INITRD  IMG"),
-            ("config-6.12", "CONFIG~112 "),
+            ("config-6.12", "CONFIG-612 "),
             ("broadcom.dtb.old", "BROADC~1OLD"),
             (".hidden", "HIDDEN~1   "),
             ("naïve", "NA_VE~1    "),

@@ -230,7 +230,10 @@ impl VolumeWriter<'_> {
         while done < content.length() {
             let part = &mut buffer[..(content.length() - done).min(PIECE) as usize];
             reader.read_exact(part).map_err(lost)?;
-            self.write(part, at + done)?;
+            // Zeros stay the hole that the file is.
+            if part.iter().any(|byte| *byte != 0) {
+                self.write(part, at + done)?;
+            }
             done += part.len() as u64;
         }
         Ok(())
