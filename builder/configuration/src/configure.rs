@@ -1,13 +1,17 @@
 //! All jobs in their order.
 
 use crate::modules::{FactsCache, ModuleIndex};
-use crate::{Error, Result, Settings};
-use crate::{catalog, hardware, libraries, modules, units};
+use crate::{Error, Identifiers, PackageData, Result, Settings};
+use crate::{alternatives, catalog, certificates, database, files, hardware, libraries, modules};
+use crate::{
+    name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim, units, users,
+};
 use fortress_package::Package;
 use fortress_progress::{Observer, Unit};
-use fortress_tree::Tree;
+use fortress_tree::{Tree, TreePath};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a job did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +65,34 @@ pub fn configure(
     observer: &dyn Observer,
 ) -> Result<Report> {
     let mut run = Run::new(observer);
-    let _ = packages;
+    let present: Vec<&str> = packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let architecture = architecture(packages);
+    let data = PackageData::known()?.with(&settings.package_data);
+    let identifiers = Identifiers::known()?.with(&settings.identifiers);
+    let database = TreePath::new(database::FOLDER)?;
+    let hostname = &settings.hostname;
+    let mut gone = BTreeSet::new();
+    let mut indexes = BTreeMap::new();
+
+    run.job("trim", || {
+        let (done, paths) = trim::run(tree, &settings.trim)?;
+        gone = paths;
+        Ok(done)
+    })?;
+    run.job("users", || {
+        users::run(tree, &present, architecture, &data, &identifiers, settings)
+    })?;
+    run.job("files", || files::run(tree, &present, architecture, &data))?;
+    run.job("owners", || {
+        owners::run(tree, &present, architecture, &data)
+    })?;
+    run.job("alternatives", || {
+        alternatives::run(tree, packages, architecture, &data, &database)
+    })?;
+    run.job("shells", || shells::run(tree))?;
     run.job("units", || {
         let report = units::apply(tree, &settings.units)?;
         Ok(Done {
@@ -69,7 +100,12 @@ pub fn configure(
             warnings: report.warnings,
         })
     })?;
-    let mut indexes = BTreeMap::new();
+    run.job("PAM", || pam::run(tree))?;
+    run.job("name services", || {
+        name_services::run(tree, &present, &data)
+    })?;
+    run.job("system", || system::run(tree, settings))?;
+    run.job("certificates", || certificates::run(tree))?;
     run.job("kernel modules", || {
         for release in modules::releases(tree) {
             let index = modules::index(tree, &release, facts)?;
@@ -83,10 +119,34 @@ pub fn configure(
     })?;
     run.job("hardware", || counted(hardware::write(tree)?, "entries"))?;
     run.job("catalog", || counted(catalog::write(tree)?, "messages"))?;
+    run.job("tmpfiles", || tmpfiles::run(tree, hostname, architecture))?;
+    run.job("dpkg database", || {
+        database::run(tree, packages, architecture, &data, &gone)
+    })?;
+    run.job("stamps", || stamps::run(tree))?;
+    run.job("state", || {
+        state::run(tree, &[database::LINK], hostname, architecture)
+    })?;
     Ok(Report {
         jobs: run.jobs,
         modules: indexes,
     })
+}
+
+/// The architecture of a set of packages: the one that most of them are made for, but for those
+/// that fit every one.
+pub fn architecture(packages: &[Package]) -> &str {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for package in packages
+        .iter()
+        .filter(|package| package.architecture != "all")
+    {
+        *counts.entry(&package.architecture).or_default() += 1;
+    }
+    let most = counts
+        .into_iter()
+        .max_by_key(|(name, count)| (*count, Reverse(*name)));
+    most.map_or("all", |(name, _)| name)
 }
 
 fn counted(count: usize, of: &str) -> Result<Done> {
