@@ -213,20 +213,26 @@ pub(crate) fn socket(text: &str) -> Result<String, String> {
     }
 }
 
-/// An absolute path in the image that is not the root itself.
-pub(crate) fn absolute_path(text: &str) -> Result<String, String> {
-    let parts_fit = text.strip_prefix('/').is_some_and(|rest| {
+/// A pattern of absolute paths in the image; its first name is plain, so it cannot mean all.
+pub(crate) fn pattern(text: &str) -> Result<String, String> {
+    let names_fit = text.strip_prefix('/').is_some_and(|rest| {
         rest.split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..")
+            .all(|name| !name.is_empty() && name != "." && name != "..")
     });
-    if parts_fit && !text.contains('\0') {
-        Ok(text.to_owned())
-    } else {
-        Err(
+    if !names_fit || text.chars().any(char::is_control) {
+        return Err(
             "it must be an absolute path, without '.', '..' or '//' and with no '/' at its end"
                 .to_owned(),
-        )
+        );
     }
+    if text
+        .split('/')
+        .nth(1)
+        .is_some_and(|name| name.contains(['*', '?', '[']))
+    {
+        return Err("its first name must be plain".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The public address of an archive.
@@ -345,10 +351,10 @@ mod tests {
                 &["udp", "icmp:1", "udp:99999", "udp:01", "tcp:host:1"],
             ),
             (
-                "path",
-                absolute_path,
-                &["/usr/share/x"],
-                &["/", "", "usr", "/a/", "/a/../b", "//a"],
+                "pattern",
+                pattern,
+                &["/usr/share/x", "/a/**/[A-Z]*.so"],
+                &["/", "", "usr", "/a/", "/a/../b", "/*/x", "/**", "//a"],
             ),
             (
                 "url",

@@ -29,6 +29,7 @@ pub(crate) struct Composition {
     pub(crate) command_line: Vec<Located<String>>,
     pub(crate) load: Vec<Located<String>>,
     pub(crate) initrd_modules: Vec<Located<String>>,
+    pub(crate) initrd_overlays: Vec<Located<String>>,
     pub(crate) units: BTreeMap<String, Located<UnitState>>,
     pub(crate) identifiers: IdentifiersFile,
     pub(crate) keep_locales: Vec<Located<String>>,
@@ -49,6 +50,7 @@ impl Composition {
             command_line,
             load,
             initrd_modules,
+            initrd_overlays,
             units,
             identifiers,
             keep_locales,
@@ -66,6 +68,7 @@ impl Composition {
         append(&mut self.command_line, command_line);
         append(&mut self.load, load);
         append(&mut self.initrd_modules, initrd_modules);
+        append(&mut self.initrd_overlays, initrd_overlays);
         self.units.extend(units);
         self.identifiers.merge(identifiers);
         append(&mut self.keep_locales, keep_locales);

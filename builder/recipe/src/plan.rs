@@ -39,6 +39,8 @@ pub struct Plan {
     /// Kernel modules that the initrd holds beside their dependencies: the board's, then the
     /// kernel flavour's.
     pub initrd_modules: Vec<Sourced<String>>,
+    /// File trees laid over the initrd, in this order.
+    pub initrd_overlays: Vec<Sourced<Overlay>>,
     /// Units switched on, off and away, over what the presets say.
     pub units: Units,
     /// Name, language and time of the system.
@@ -334,7 +336,8 @@ pub struct Trim {
     pub locales: Sourced<bool>,
     /// Languages that stay, for example `de`; sorted.
     pub keep_locales: Vec<Sourced<String>>,
-    /// Paths that go, with all below them; sorted, absolute.
+    /// Paths that go, with all below them; sorted, absolute. `*`, `?` and `[…]` stand for any
+    /// part of a name, `**` for any names.
     pub paths: Vec<Sourced<String>>,
 }
 

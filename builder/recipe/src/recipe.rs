@@ -29,6 +29,7 @@ pub(crate) struct Layer {
     pub(crate) command_line: Vec<Located<String>>,
     pub(crate) load: Vec<Located<String>>,
     pub(crate) initrd_modules: Vec<Located<String>>,
+    pub(crate) initrd_overlays: Vec<Located<String>>,
     pub(crate) units: BTreeMap<String, Located<UnitState>>,
     pub(crate) identifiers: IdentifiersFile,
     pub(crate) keep_locales: Vec<Located<String>>,
@@ -178,6 +179,7 @@ impl Layer {
             layer.read_pins(file.section("pins")?)?;
             let mut initrd = file.section("initrd")?;
             layer.initrd_modules = initrd.checked("modules", check::module)?;
+            layer.initrd_overlays = initrd.checked("overlays", overlay_name)?;
             initrd.finish()?;
             layer.identifiers = IdentifiersFile::read(file)?;
             layer.read_trim(file.section("trim")?)?;
@@ -275,7 +277,7 @@ impl Layer {
         self.scalars.manuals = section.truth("manuals")?;
         self.scalars.locales = section.truth("locales")?;
         self.keep_locales = section.checked("keep-locales", check::locale)?;
-        self.trim_paths = section.checked("paths", check::absolute_path)?;
+        self.trim_paths = section.checked("paths", check::pattern)?;
         section.finish()
     }
 

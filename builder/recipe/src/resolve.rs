@@ -13,8 +13,8 @@ use crate::origin::{Origin, Sourced};
 use crate::overlay::{self, OverlayFolder};
 use crate::plan::{
     Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel, LeftOut,
-    Mirror, PackageRequest, Partition, PartitionKind, PartitionSize, Plan, ProjectFile, Qemu,
-    RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
+    Mirror, Overlay, PackageRequest, Partition, PartitionKind, PartitionSize, Plan, ProjectFile,
+    Qemu, RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
 };
 use crate::recipe::UnitState;
 use crate::source::Located;
@@ -64,10 +64,9 @@ impl Inputs<'_> {
         let archives = self.archives()?;
         let (partitions, image) = self.image()?;
         let overlays = std::mem::take(&mut self.composition.overlays);
-        let overlays = overlays
-            .into_iter()
-            .map(|name| Ok(overlay::find(name, &self.overlays)?.sourced()))
-            .collect::<Result<Vec<_>>>()?;
+        let overlays = self.find_overlays(overlays)?;
+        let initrd_overlays = std::mem::take(&mut self.composition.initrd_overlays);
+        let initrd_overlays = self.find_overlays(initrd_overlays)?;
         let reviewed_scripts = self.reviewed_scripts()?;
 
         let Self {
@@ -146,6 +145,7 @@ impl Inputs<'_> {
                 load: sorted(composition.load),
             },
             initrd_modules: sourced(initrd_modules),
+            initrd_overlays,
             units: units(composition.units, scalars.default_target),
             system: System {
                 hostname,
@@ -193,6 +193,11 @@ impl Inputs<'_> {
             }
         }
         Ok(())
+    }
+
+    fn find_overlays(&self, names: Vec<Located<String>>) -> Result<Vec<Sourced<Overlay>>> {
+        let find = |name| Ok(overlay::find(name, &self.overlays)?.sourced());
+        names.into_iter().map(find).collect()
     }
 
     fn packages_of(&self, lists: &ByBase) -> Option<Vec<Located<String>>> {
