@@ -44,5 +44,7 @@ pub use control::Control;
 pub use error::{Error, Result};
 pub use options::{Diversion, Limits, Options};
 pub use package::{Archive, Package};
-pub use review::{Reviewed, ReviewedScript, ScriptFinding, review};
+pub use review::{
+    GENERATED_BLOCKS, GeneratedBlock, Reviewed, ReviewedScript, ScriptFinding, review,
+};
 pub use unpack::unpack;
