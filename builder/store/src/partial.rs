@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::client::TICK;
 use crate::store::Inner;
@@ -49,17 +50,15 @@ impl Partial {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             let file = options.open(&path).map_err(failed)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
-                    if !told {
-                        waiting();
-                        told = true;
-                    }
-                    watch.wait(TICK)?;
-                    continue;
+            while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                if !matches!(error, Errno::WOULDBLOCK | Errno::INTR) {
+                    return Err(Error::io("lock", &path, error.into()));
                 }
-                Err(error) => return Err(Error::io("lock", &path, error.into())),
+                if !told {
+                    waiting();
+                    told = true;
+                }
+                watch.wait(TICK)?;
             }
             // Whoever had the lock may have renamed or removed the file that we opened.
             let ours = file.metadata().map_err(failed)?;

@@ -150,7 +150,8 @@ impl Store {
     }
 
     /// A new empty folder on the store's file system for a build's own use; removed when dropped,
-    /// or, if the build is killed, by a later [`Store::open`] or [`Store::gc`].
+    /// or, if the build is killed, by a later [`Store::open`] or [`Store::gc`]. The store is to be
+    /// kept open for as long as the folder is used: that is what protects it.
     pub fn scratch(&self) -> Result<tempfile::TempDir> {
         self.inner.must_be_writable()?;
         let folder = self.inner.root.join("scratch");

@@ -28,7 +28,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         if entry.file_type().unwrap().is_dir() {
-            found.extend(files(&entry.path()).iter().map(|path| Path::new(&entry.file_name()).join(path)));
+            found.extend(
+                files(&entry.path())
+                    .iter()
+                    .map(|path| Path::new(&entry.file_name()).join(path)),
+            );
         } else {
             found.push(entry.file_name().into());
         }
@@ -57,11 +61,24 @@ fn digests_are_those_of_the_standard() {
     let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(Hasher::new().finish().to_string(), nothing);
     assert_eq!(abc.parse::<Digest>().unwrap(), Digest::of(b"abc"));
-    assert_eq!(abc.to_uppercase().parse::<Digest>().unwrap(), Digest::of(b"abc"));
+    assert_eq!(
+        abc.to_uppercase().parse::<Digest>().unwrap(),
+        Digest::of(b"abc")
+    );
     let json = serde_json::to_string(&Digest::of(b"abc")).unwrap();
     assert_eq!(json, format!("\"{abc}\""));
-    assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), Digest::of(b"abc"));
-    for bad in ["", "abc", &abc[1..], &format!("{abc}0"), &abc.replace('b', "g"), &abc.replace("ba", "ß")] {
+    assert_eq!(
+        serde_json::from_str::<Digest>(&json).unwrap(),
+        Digest::of(b"abc")
+    );
+    for bad in [
+        "",
+        "abc",
+        &abc[1..],
+        &format!("{abc}0"),
+        &abc.replace('b', "g"),
+        &abc.replace("ba", "ß"),
+    ] {
         assert!(bad.parse::<Digest>().is_err(), "{bad}");
         assert!(serde_json::from_str::<Digest>(&format!("{bad:?}")).is_err());
     }
@@ -109,9 +126,14 @@ fn what_is_refused_leaves_nothing() {
     let (folder, store) = empty();
     let before = files(folder.path());
     let other = Digest::of(b"other");
-    let refused = store.insert_from(&b"content"[..], Some(other), 100).unwrap_err();
+    let refused = store
+        .insert_from(&b"content"[..], Some(other), 100)
+        .unwrap_err();
     let got = Digest::of(b"content");
-    assert_eq!(refused.to_string(), format!("SHA-256 is {got}, expected {other}"));
+    assert_eq!(
+        refused.to_string(),
+        format!("SHA-256 is {got}, expected {other}")
+    );
     let refused = store.insert_from(&b"content"[..], None, 6);
     assert!(matches!(refused, Err(Error::TooLarge { limit: 6 })));
     struct Broken;
@@ -136,7 +158,12 @@ fn a_damaged_blob_is_noticed_when_it_is_read() {
     flip_a_byte(&blob);
     let error = blob.reader().unwrap().read_to_end(&mut read).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    assert!(blob.bytes().unwrap_err().to_string().contains("store verify"));
+    assert!(
+        blob.bytes()
+            .unwrap_err()
+            .to_string()
+            .contains("store verify")
+    );
 }
 
 #[test]
@@ -152,7 +179,10 @@ fn other_folders_are_left_alone() {
     drop(store);
     fs::write(folder.path().join("format"), "2\n").unwrap();
     let refused = Store::open(folder.path()).unwrap_err();
-    assert!(refused.to_string().contains("its format is \"2\""), "{refused}");
+    assert!(
+        refused.to_string().contains("its format is \"2\""),
+        "{refused}"
+    );
     // Killed right after it was made.
     fs::write(folder.path().join("format"), "").unwrap();
     Store::open(folder.path()).unwrap();
@@ -235,7 +265,10 @@ fn derived_folders_are_kept_whole_or_not_at_all() {
         Ok::<(), Error>(())
     };
     let kept = store.keep_derived("package", &key, fill).unwrap();
-    assert_eq!(fs::read_to_string(kept.path().join("inner/one")).unwrap(), "1");
+    assert_eq!(
+        fs::read_to_string(kept.path().join("inner/one")).unwrap(),
+        "1"
+    );
     assert_eq!(store.derived("package", &key).unwrap(), Some(kept.clone()));
     assert_eq!(store.derived("other", &key).unwrap(), None);
     assert_eq!(store.keep_derived("package", &key, fill).unwrap(), kept);
@@ -248,7 +281,11 @@ fn derived_folders_are_kept_whole_or_not_at_all() {
     assert_eq!(files(&folder.path().join("temporary")), [] as [PathBuf; 0]);
 
     let outside = store.keep_derived("../../outside", &key, fill).unwrap();
-    assert!(fs::canonicalize(outside.path()).unwrap().starts_with(fs::canonicalize(folder.path()).unwrap()));
+    assert!(
+        fs::canonicalize(outside.path())
+            .unwrap()
+            .starts_with(fs::canonicalize(folder.path()).unwrap())
+    );
 }
 
 #[test]
@@ -303,7 +340,9 @@ fn there(folder: &Path, digests: &[Digest]) -> Vec<bool> {
         .iter()
         .map(|digest| {
             let digest = digest.to_string();
-            names.iter().any(|path| path.components().any(|part| part.as_os_str() == &*digest))
+            names
+                .iter()
+                .any(|path| path.components().any(|part| part.as_os_str() == &*digest))
         })
         .collect()
 }
@@ -317,45 +356,77 @@ fn collects_what_the_policy_says() {
         ("nothing asked", &|_| Policy::default(), [true; 5]),
         (
             "older than 15 days",
-            &|_| Policy { older_than: days(15), ..Policy::default() },
+            &|_| Policy {
+                older_than: days(15),
+                ..Policy::default()
+            },
             [false, false, true, false, true],
         ),
         (
             "older than 15 days, but keep two",
-            &|all| Policy { older_than: days(15), keep: keep(&[all[0], all[3]]), ..Policy::default() },
+            &|all| Policy {
+                older_than: days(15),
+                keep: keep(&[all[0], all[3]]),
+                ..Policy::default()
+            },
             [true, false, true, true, true],
         ),
         (
             "all",
-            &|_| Policy { at_most: Some(0), ..Policy::default() },
+            &|_| Policy {
+                at_most: Some(0),
+                ..Policy::default()
+            },
             [false; 5],
         ),
         (
             "derived first, the least recently used first",
-            &|_| Policy { at_most: Some(4500), ..Policy::default() },
+            &|_| Policy {
+                at_most: Some(4500),
+                ..Policy::default()
+            },
             [true, true, true, false, true],
         ),
         (
             "then blobs",
-            &|_| Policy { at_most: Some(2500), ..Policy::default() },
+            &|_| Policy {
+                at_most: Some(2500),
+                ..Policy::default()
+            },
             [false, true, true, false, false],
         ),
         (
             "what is kept counts",
-            &|all| Policy { at_most: Some(1500), keep: keep(&[all[0]]), ..Policy::default() },
+            &|all| Policy {
+                at_most: Some(1500),
+                keep: keep(&[all[0]]),
+                ..Policy::default()
+            },
             [true, false, false, false, false],
         ),
     ];
     for (name, policy, expected) in cases {
         let (folder, mut store, digests) = used_store();
         let policy = policy(&digests);
-        let foreseen = store.gc(&Policy { pretend: true, ..policy.clone() }).unwrap();
-        assert_eq!(there(folder.path(), &digests), [true; 5], "{name}: only pretended");
+        let foreseen = store
+            .gc(&Policy {
+                pretend: true,
+                ..policy.clone()
+            })
+            .unwrap();
+        assert_eq!(
+            there(folder.path(), &digests),
+            [true; 5],
+            "{name}: only pretended"
+        );
         let collected = store.gc(&policy).unwrap();
         assert_eq!(collected, foreseen, "{name}");
         assert_eq!(there(folder.path(), &digests), expected, "{name}");
         let count = |range: std::ops::Range<usize>, wanted| {
-            expected[range].iter().filter(|there| **there == wanted).count() as u64
+            expected[range]
+                .iter()
+                .filter(|there| **there == wanted)
+                .count() as u64
         };
         assert_eq!(collected.blobs.count, count(0..3, false), "{name}");
         assert_eq!(collected.blobs.bytes, 1000 * count(0..3, false), "{name}");
@@ -375,7 +446,10 @@ fn use_saves_from_collection() {
         ..Policy::default()
     };
     store.gc(&policy).unwrap();
-    assert_eq!(there(folder.path(), &digests), [true, false, true, true, true]);
+    assert_eq!(
+        there(folder.path(), &digests),
+        [true, false, true, true, true]
+    );
 
     let documents = folder.path().join("documents");
     make_old(&documents.join(&files(&documents)[0]), 16);
@@ -389,11 +463,20 @@ fn collects_left_overs_whatever_the_policy() {
     drop(store.scratch().unwrap().keep());
     fs::write(folder.path().join("partial/blob"), [0; 10]).unwrap();
     fs::write(folder.path().join("temporary/file"), [0; 20]).unwrap();
-    let expected = Amount { count: 3, bytes: 30 };
-    let policy = Policy { pretend: true, ..Policy::default() };
+    let expected = Amount {
+        count: 3,
+        bytes: 30,
+    };
+    let policy = Policy {
+        pretend: true,
+        ..Policy::default()
+    };
     assert_eq!(store.gc(&policy).unwrap().leftovers, expected);
     assert_eq!(store.gc(&Policy::default()).unwrap().leftovers, expected);
-    assert_eq!(store.gc(&Policy::default()).unwrap().leftovers, Amount::default());
+    assert_eq!(
+        store.gc(&Policy::default()).unwrap().leftovers,
+        Amount::default()
+    );
 }
 
 #[test]
@@ -401,7 +484,10 @@ fn nothing_is_collected_under_another_build() {
     let (folder, mut store) = empty();
     let blob = store.insert(b"content").unwrap();
     let mut other = Store::open(folder.path()).unwrap();
-    let policy = Policy { at_most: Some(0), ..Policy::default() };
+    let policy = Policy {
+        at_most: Some(0),
+        ..Policy::default()
+    };
     for store in [&mut store, &mut other] {
         let refused = store.gc(&policy).unwrap_err();
         assert!(matches!(refused, Error::InUse { .. }) && refused.hint().is_some());
@@ -427,7 +513,13 @@ fn verify_finds_a_flipped_byte() {
     };
     store.keep_derived("kind", &key, fill).unwrap();
     let fine = store.verify(true, &Silent).unwrap();
-    assert_eq!(fine.checked, Amount { count: 20, bytes: 20_000 });
+    assert_eq!(
+        fine.checked,
+        Amount {
+            count: 20,
+            bytes: 20_000
+        }
+    );
     assert!(fine.damaged.is_empty() && !fine.removed);
     assert!(store.derived("kind", &key).unwrap().is_some());
 
@@ -436,13 +528,23 @@ fn verify_finds_a_flipped_byte() {
     for remove in [false, true] {
         let found = store.verify(remove, &Silent).unwrap();
         assert_eq!(found.removed, remove);
-        let mut wrong: Vec<_> = found.damaged.iter().map(|damage| (&*damage.path, &damage.what)).collect();
+        let mut wrong: Vec<_> = found
+            .damaged
+            .iter()
+            .map(|damage| (&*damage.path, &damage.what))
+            .collect();
         wrong.sort_by_key(|(path, _)| *path != blobs[7].path());
         let mut bytes = [7; 1000];
         bytes[0] ^= 1;
-        let content = Wrong::Content { expected: blobs[7].digest, got: Digest::of(&bytes) };
+        let content = Wrong::Content {
+            expected: blobs[7].digest,
+            got: Digest::of(&bytes),
+        };
         let strange = folder.path().join("blobs/notes.txt");
-        assert_eq!(wrong, [(blobs[7].path(), &content), (&*strange, &Wrong::Strange)]);
+        assert_eq!(
+            wrong,
+            [(blobs[7].path(), &content), (&*strange, &Wrong::Strange)]
+        );
         assert_eq!(store.get(&blobs[7].digest).unwrap().is_none(), remove);
         assert_eq!(store.derived("kind", &key).unwrap().is_none(), remove);
     }
@@ -455,7 +557,9 @@ fn verify_finds_incomplete_derived_folders() {
     let (_folder, store) = empty();
     let key = Digest::of(b"key");
     let kept = store
-        .keep_derived("kind", &key, |files| fs::write(files.join("one"), "1").map_err(|source| Error::Source { source }))
+        .keep_derived("kind", &key, |files| {
+            fs::write(files.join("one"), "1").map_err(|source| Error::Source { source })
+        })
         .unwrap();
     fs::remove_file(kept.path().join("one")).unwrap();
     let found = store.verify(true, &Silent).unwrap();
