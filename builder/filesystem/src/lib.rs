@@ -92,7 +92,7 @@ pub enum Error {
         reason: String,
     },
     /// Something in the tree that the file system has no form for.
-    #[error("{path} cannot be put on {what}: {reason}")]
+    #[error("{path} cannot be put in {what}: {reason}")]
     Unsuitable {
         /// The node.
         path: TreePath,

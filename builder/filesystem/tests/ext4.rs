@@ -17,6 +17,7 @@ use uuid::Uuid;
 const ALL: Compared = Compared {
     attributes: true,
     link_times: true,
+    directory_times: true,
 };
 
 fn options(size: u64) -> Ext4Options {
@@ -201,7 +202,7 @@ fn what_does_not_fit_or_suit_is_refused_with_the_reason() {
         .insert("system.posix_acl_access".into(), vec![1]);
     let error = ext4::plan(&tree, Headroom::default()).unwrap_err();
     assert!(
-        error.to_string().starts_with("/file cannot be put on"),
+        error.to_string().starts_with("/file cannot be put in"),
         "{error}"
     );
     let mut tree = Tree::new(EPOCH);

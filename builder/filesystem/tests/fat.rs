@@ -257,7 +257,7 @@ fn a_file_of_nearly_four_gibibytes_fits_and_one_of_four_does_not() {
     let error = fat::plan(&tree_of(FOUR_GIB), None).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/large cannot be put on the FAT file system: it has 4 GiB or more"
+        "/large cannot be put in the FAT file system: it has 4 GiB or more"
     );
     assert!(fat::plan(&tree_of(FOUR_GIB - 1), None).is_ok());
     // One cluster less than the most: fsck.fat's own count would overflow.
