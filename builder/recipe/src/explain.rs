@@ -47,8 +47,7 @@ fn walk(key: &str, value: &Value, rows: &mut Vec<(String, String, String)>) {
                     walk(key, value, rows);
                     continue;
                 }
-                let name = value.pointer("/name/value").and_then(Value::as_str);
-                let name = name.map_or_else(|| (index + 1).to_string(), str::to_owned);
+                let name = name_of(value).unwrap_or_else(|| (index + 1).to_string());
                 walk(&join(&name), value, rows);
             }
         }
@@ -56,6 +55,19 @@ fn walk(key: &str, value: &Value, rows: &mut Vec<(String, String, String)>) {
         // A value without an origin has none to tell.
         other => rows.push((key.to_owned(), shown(other), String::new())),
     }
+}
+
+/// What tells an element of a list from the others: its name, or a partition's kind and slot.
+fn name_of(value: &Value) -> Option<String> {
+    let text = |pointer| value.pointer(pointer).and_then(Value::as_str);
+    if let Some(name) = text("/name/value") {
+        return Some(name.to_owned());
+    }
+    let kind = text("/kind/value")?;
+    Some(match text("/slot/value") {
+        Some(slot) => format!("{kind}-{slot}"),
+        None => kind.to_owned(),
+    })
 }
 
 /// A value on one line.
