@@ -2,7 +2,9 @@
 
 use crate::modules::{FactsCache, ModuleIndex};
 use crate::{Error, Identifiers, PackageData, Result, Settings};
-use crate::{alternatives, catalog, certificates, database, files, hardware, libraries, modules};
+use crate::{
+    alternatives, audit, catalog, certificates, database, files, hardware, libraries, modules,
+};
 use crate::{
     name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim, units, users,
 };
@@ -104,6 +106,7 @@ pub fn configure(
     run.job("name services", || {
         name_services::run(tree, &present, &data)
     })?;
+    run.job("audit rules", || audit::run(tree))?;
     run.job("system", || system::run(tree, settings))?;
     run.job("certificates", || certificates::run(tree))?;
     run.job("kernel modules", || {
