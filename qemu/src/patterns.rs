@@ -72,6 +72,7 @@ pub const PATTERNS: &[Pattern] = &[
     pattern(Ends, "maintenance-prompt", "Press Enter for maintenance", "the boot failed; a person is to help"),
     pattern(Ends, "initramfs-shell", "(initramfs) ", "the initrd gave up and shows a shell"),
     pattern(Ends, "cannot-open-access", "Cannot open access to console, the root account is locked", "the boot failed, and the emergency shell is locked"),
+    pattern(Ends, "start-failed", "fortress: the start failed", "the initrd could not bring up the root, and starts again"),
     pattern(Ends, "firmware-no-boot", "BdsDxe: No bootable option or device was found", "the firmware found nothing to boot"),
     pattern(Ends, "firmware-shell", "UEFI Interactive Shell", "the firmware found nothing to boot, and shows its shell"),
     pattern(Ends, "firmware-assert", "ASSERT_EFI_ERROR", "the firmware gave up"),

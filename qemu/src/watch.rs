@@ -377,12 +377,17 @@ impl<'a> Watch<'a> {
                 .map(|(start, times)| start + milliseconds(&times) as f64 / 1000.0)
         };
         let seen = |stage| self.progress.when(stage);
+        let user_space = since(|times| times.user_space).or(seen(Stage::UserSpace));
+        // An initrd that is silent leaves the root's greeting to be taken for its own.
+        let initrd = since(|times| times.initrd)
+            .or(seen(Stage::Initrd))
+            .filter(|initrd| user_space.is_none_or(|user_space| *initrd < user_space));
         Boot {
             times: Times {
                 handover: seen(Stage::BootLoader),
                 kernel: kernel.map(|own| own.0.max(0.0)).or(seen(Stage::Kernel)),
-                initrd: since(|times| times.initrd).or(seen(Stage::Initrd)),
-                user_space: since(|times| times.user_space).or(seen(Stage::UserSpace)),
+                initrd,
+                user_space,
                 report: self.health.as_ref().map(|own| own.0),
             },
             health: self.health.as_ref().map(|own| own.1.clone()),
