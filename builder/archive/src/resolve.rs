@@ -5,6 +5,7 @@
 //! the highest version of the highest priority.
 
 mod explain;
+mod propose;
 mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,20 +68,37 @@ pub struct Resolution<'a> {
 /// # Errors
 /// [`Error::UnknownPackage`], [`Error::Request`], or [`Error::Unsolvable`] with the reasons.
 pub fn resolve<'a>(index: &'a Index, request: &Request) -> Result<Resolution<'a>, Error> {
-    let universe = Universe::new(index, request)?;
+    let universe = Universe::new(index, request);
+    let mut groups = Vec::new();
     let mut roots = Vec::new();
-    for text in &request.roots {
-        roots.extend(root(&universe, index, text)?);
-    }
     if request.essential {
         for name in universe.essential() {
             if let Answer::Requirement(requirement) = universe.requirement(name) {
+                groups.push(name.to_owned());
                 roots.push(requirement.into());
             }
         }
     }
+    for text in &request.roots {
+        if let Some(requirement) = root(&universe, index, text)? {
+            groups.push(universe::root_group(text));
+            roots.push(requirement);
+        }
+    }
+    let proposed = propose::propose(&universe, &groups, request.recommends);
+    universe.favour(&proposed);
+    let mut all = roots.clone();
+    all.extend(
+        proposed
+            .iter()
+            .map(|number| ConditionalRequirement::from(universe.exactly(*number))),
+    );
     let mut solver = Solver::new(universe);
-    let mut chosen = solve(&mut solver, &roots)?;
+    let mut chosen = match solve(&mut solver, &all) {
+        Ok(chosen) => chosen,
+        // apt would now weigh what to give up; the solver looks for what can be had.
+        Err(_) => solve(&mut solver, &roots)?,
+    };
     if request.recommends {
         let mut asked = BTreeSet::new();
         while let Some(more) = recommended(&mut solver, &mut roots, &chosen, &mut asked) {

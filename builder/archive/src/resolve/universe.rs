@@ -32,6 +32,18 @@ pub(super) enum Answer {
     Malformed(String),
 }
 
+/// The packages of one name that meet a relation, the best first.
+pub(super) type Meeting<'a> = (&'a str, Vec<u32>);
+
+/// A group of alternatives.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    /// For each alternative what meets it, in the order of preference.
+    pub(super) alternatives: Vec<Vec<Meeting<'a>>>,
+    /// What they come to.
+    answer: Answer,
+}
+
 /// Values of one variable that meet a relation.
 #[derive(Debug)]
 struct Set {
@@ -42,14 +54,14 @@ struct Set {
 }
 
 #[derive(Default)]
-struct Cache {
+struct Cache<'a> {
     names: Vec<Rc<str>>,
     name_numbers: HashMap<Rc<str>, u32>,
     /// For each name the packages that may be chosen, the best first.
     candidates: HashMap<u32, Rc<[u32]>>,
     sets: Vec<Set>,
     unions: Vec<(Vec<VersionSetId>, Rc<str>)>,
-    answers: HashMap<Rc<str>, Answer>,
+    groups: HashMap<Rc<str>, Rc<Group<'a>>>,
     versions: HashMap<u32, Option<Rc<Version>>>,
     strings: Vec<String>,
 }
@@ -61,7 +73,9 @@ pub(super) struct Universe<'a> {
     phased: bool,
     /// Versions that a root names.
     named: BTreeMap<String, BTreeSet<String>>,
-    cache: RefCell<Cache>,
+    /// What is tried first.
+    favoured: RefCell<BTreeSet<u32>>,
+    cache: RefCell<Cache<'a>>,
 }
 
 /// A root as a group of relations: `name=version` becomes `name (= version)`.
@@ -79,7 +93,7 @@ pub(super) fn root_group(text: &str) -> String {
 }
 
 impl<'a> Universe<'a> {
-    pub(super) fn new(index: &'a Index, request: &Request) -> Result<Self, Error> {
+    pub(super) fn new(index: &'a Index, request: &Request) -> Self {
         let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for root in &request.roots {
             for alternative in root.split('|') {
@@ -92,7 +106,7 @@ impl<'a> Universe<'a> {
                 }
             }
         }
-        Ok(Self {
+        Self {
             index,
             excluded: request
                 .excluded
@@ -101,8 +115,9 @@ impl<'a> Universe<'a> {
                 .collect(),
             phased: request.phased,
             named,
+            favoured: RefCell::default(),
             cache: RefCell::default(),
-        })
+        }
     }
 
     pub(super) fn index(&self) -> &'a Index {
@@ -267,8 +282,8 @@ impl<'a> Universe<'a> {
 
     /// The packages that meet a relation, by name, in the order of preference; each name's best
     /// package first.
-    fn meeting(&self, relation: &Relation<'_>) -> Vec<(&'a str, Vec<u32>)> {
-        let mut names: Vec<(&'a str, Vec<u32>)> = Vec::new();
+    fn meeting(&self, relation: &Relation<'_>) -> Vec<Meeting<'a>> {
+        let mut names: Vec<Meeting<'a>> = Vec::new();
         if self.excluded.contains(relation.name) {
             return names;
         }
@@ -296,7 +311,7 @@ impl<'a> Universe<'a> {
         for (_, numbers) in &mut providers {
             self.sort(numbers);
         }
-        // As apt: essential, then protected, then by priority.
+        // As apt: essential, then protected, then by priority, then the last one.
         providers.sort_by_key(|(_, numbers)| {
             let best = numbers.first().map(|number| self.index.stanza(*number));
             best.map(|best| {
@@ -325,32 +340,51 @@ impl<'a> Universe<'a> {
 
     /// What a group of alternatives comes to.
     pub(super) fn requirement(&self, group: &str) -> Answer {
-        if let Some(answer) = self.cache.borrow().answers.get(group) {
-            return answer.clone();
-        }
-        let text: Rc<str> = group
-            .split_ascii_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .into();
-        let answer = match dependency::alternatives(group) {
-            Ok(relations) => self.answer(&relations, &text),
-            Err(reason) => Answer::Malformed(reason),
-        };
-        self.cache
-            .borrow_mut()
-            .answers
-            .insert(group.into(), answer.clone());
-        answer
+        self.group(group).answer.clone()
     }
 
-    fn answer(&self, relations: &[Relation<'_>], text: &Rc<str>) -> Answer {
-        let mut sets = Vec::new();
-        for relation in relations {
-            for (name, numbers) in self.meeting(relation) {
-                sets.push(self.set(name, numbers, text));
-            }
+    /// A group of alternatives.
+    pub(super) fn group(&self, group: &str) -> Rc<Group<'a>> {
+        if let Some(known) = self.cache.borrow().groups.get(group) {
+            return known.clone();
         }
+        let (alternatives, answer) = match dependency::alternatives(group) {
+            Ok(relations) => {
+                let text = group
+                    .split_ascii_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .into();
+                let meeting: Vec<Vec<Meeting<'a>>> = relations
+                    .iter()
+                    .map(|relation| self.meeting(relation))
+                    .collect();
+                let answer = self.answer(&relations, &meeting, &text);
+                (meeting, answer)
+            }
+            Err(reason) => (Vec::new(), Answer::Malformed(reason)),
+        };
+        let known = Rc::new(Group {
+            alternatives,
+            answer,
+        });
+        self.cache
+            .borrow_mut()
+            .groups
+            .insert(group.into(), known.clone());
+        known
+    }
+
+    fn answer(
+        &self,
+        relations: &[Relation<'_>],
+        alternatives: &[Vec<Meeting<'a>>],
+        text: &Rc<str>,
+    ) -> Answer {
+        let meeting = alternatives.iter().flatten();
+        let sets: Vec<VersionSetId> = meeting
+            .map(|(name, numbers)| self.set(name, numbers.clone(), text))
+            .collect();
         match sets.as_slice() {
             [] => {
                 let out = relations
@@ -370,6 +404,18 @@ impl<'a> Universe<'a> {
                 Answer::Requirement(union.into())
             }
         }
+    }
+
+    /// Just this package.
+    pub(super) fn exactly(&self, number: u32) -> Requirement {
+        let stanza = self.index.stanza(number);
+        self.set(stanza.name(), vec![number], &stanza.to_string().into())
+            .into()
+    }
+
+    /// Has these packages tried first; to be said before anything is solved.
+    pub(super) fn favour(&self, numbers: &BTreeSet<u32>) {
+        self.favoured.borrow_mut().clone_from(numbers);
     }
 
     /// The excluded package that could have met a relation.
@@ -406,27 +452,33 @@ impl<'a> Universe<'a> {
         self.cache.borrow().sets[set.to_index()].text.clone()
     }
 
-    /// What may remain of others beside a package that conflicts with some of their versions.
-    fn constraints(&self, stanza: Stanza<'_>) -> Vec<VersionSetId> {
-        let mut sets = Vec::new();
+    /// What a package conflicts with: each relation, and the packages that meet it.
+    pub(super) fn conflicts(&self, number: u32) -> Vec<(&'a str, Vec<Meeting<'a>>)> {
+        let stanza = self.index.stanza(number);
+        let mut conflicts = Vec::new();
         for text in stanza.conflicts() {
             // A conflict that cannot be read is none; the tree's own check finds what clashes.
-            let Ok(relation) = Relation::parse(text) else {
-                continue;
-            };
-            let text: Rc<str> = text.into();
-            for (name, hit) in self.meeting(&relation) {
+            if let Ok(relation) = Relation::parse(text) {
+                let mut hits = self.meeting(&relation);
                 // No package conflicts with itself (Policy, 7.4).
-                if name == stanza.name() {
-                    continue;
-                }
+                hits.retain(|(name, _)| *name != stanza.name());
+                conflicts.push((text, hits));
+            }
+        }
+        conflicts
+    }
+
+    /// What may remain of others beside a package that conflicts with some of their versions.
+    fn constraints(&self, number: u32) -> Vec<VersionSetId> {
+        let mut sets = Vec::new();
+        for (text, hits) in self.conflicts(number) {
+            for (name, hit) in hits {
                 let candidates = self.candidates(name);
                 let rest = candidates
                     .iter()
                     .copied()
                     .filter(|number| !hit.contains(number));
-                let rest = rest.collect();
-                sets.push(self.set(name, rest, &text));
+                sets.push(self.set(name, rest.collect(), &text.into()));
             }
         }
         sets
@@ -514,6 +566,8 @@ impl DependencyProvider for Universe<'_> {
             .map(|solvable| solvable.into_raw())
             .collect();
         self.sort(&mut numbers);
+        let favoured = self.favoured.borrow();
+        numbers.sort_by_key(|number| !favoured.contains(number));
         for (solvable, number) in solvables.iter_mut().zip(numbers) {
             *solvable = SolvableId::from_raw(number);
         }
@@ -531,7 +585,7 @@ impl DependencyProvider for Universe<'_> {
                 }
             }
         }
-        known.constrains = self.constraints(stanza);
+        known.constrains = self.constraints(stanza.number());
         Dependencies::Known(known)
     }
 
