@@ -1,11 +1,13 @@
 //! Garbage collection: what is not needed any more goes, least recently used first.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
 
 use crate::store::{age, entries, remove_any, size_of};
 use crate::{Digest, Error, Result, Store};
@@ -16,7 +18,7 @@ pub struct Policy {
     /// Blobs, and derived folders with these keys, that stay whatever else is said.
     pub keep: BTreeSet<Digest>,
     /// Remove what was not used for longer than this.
-    pub older_than: Option<Duration>,
+    pub unused_for: Option<Duration>,
     /// Then remove what was used least recently, derived folders before blobs, until blobs and
     /// derived folders take no more than so many bytes.
     pub at_most: Option<u64>,
@@ -25,7 +27,7 @@ pub struct Policy {
 }
 
 /// So many things of so many bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Amount {
     /// How many.
     pub count: u64,
@@ -41,7 +43,7 @@ impl Amount {
 }
 
 /// What [`Store::gc`] has removed, or would have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
     /// Blobs.
     pub blobs: Amount,
@@ -53,6 +55,30 @@ pub struct Collected {
     pub leftovers: Amount,
     /// Blobs and derived folders that stay.
     pub kept: Amount,
+    /// Nothing was removed: the policy asked only for what would be.
+    pub pretended: bool,
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = self.bytes as f64 / f64::from(1 << 20);
+        write!(formatter, "{} ({mebibytes:.1} MiB)", self.count)
+    }
+}
+
+impl fmt::Display for Collected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = if self.pretended {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        write!(
+            formatter,
+            "{done}: blobs {}, derived folders {}, documents {}, left-overs {}; kept: {}",
+            self.blobs, self.derived, self.documents, self.leftovers, self.kept
+        )
+    }
 }
 
 /// A thing that may be removed. The order of the fields is the order of removal.
@@ -90,7 +116,10 @@ impl Store {
     }
 
     fn collect(&self, policy: &Policy) -> Result<Collected> {
-        let mut collected = Collected::default();
+        let mut collected = Collected {
+            pretended: policy.pretend,
+            ..Collected::default()
+        };
         if policy.pretend {
             for name in ["temporary", "scratch", "partial"] {
                 for (path, _) in entries(&self.path().join(name))? {
@@ -101,7 +130,7 @@ impl Store {
             let (count, bytes) = self.inner.clean_up(None)?;
             collected.leftovers = Amount { count, bytes };
         }
-        if let Some(limit) = policy.older_than {
+        if let Some(limit) = policy.unused_for {
             for (path, metadata) in entries(&self.path().join("documents"))? {
                 if age(&metadata) > limit {
                     collected.documents.add(metadata.len());
@@ -118,7 +147,7 @@ impl Store {
             .fold(kept.bytes, |sum, candidate| sum + candidate.bytes);
         for candidate in candidates {
             let unused = candidate.used.elapsed().unwrap_or_default();
-            let goes = policy.older_than.is_some_and(|limit| unused > limit)
+            let goes = policy.unused_for.is_some_and(|limit| unused > limit)
                 || policy.at_most.is_some_and(|limit| total > limit);
             if !goes {
                 collected.kept.add(candidate.bytes);

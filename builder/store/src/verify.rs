@@ -1,10 +1,12 @@
 //! Checks all that is in the store.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use fortress_progress::{Observer, Unit};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::collect::{Amount, digest_of};
 use crate::derived::is_whole;
@@ -12,7 +14,7 @@ use crate::store::{entries, remove_any};
 use crate::{Digest, Error, Hasher, Result, Store};
 
 /// What [`Store::verify`] has found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Blobs whose content was hashed again.
     pub checked: Amount,
@@ -23,7 +25,7 @@ pub struct Verified {
 }
 
 /// Something in the store that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Where it is.
     pub path: PathBuf,
@@ -32,7 +34,8 @@ pub struct Damage {
 }
 
 /// What is wrong with a thing in the store.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Wrong {
     /// Its content has changed.
     #[error("SHA-256 is {got}, expected {expected}")]
@@ -51,6 +54,21 @@ pub enum Wrong {
     /// Not something that the store has put there.
     #[error("it does not belong there")]
     Strange,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for damage in &self.damaged {
+            writeln!(formatter, "{}: {}", damage.path.display(), damage.what)?;
+        }
+        let removed = if self.removed { ", removed" } else { "" };
+        let damaged = self.damaged.len();
+        write!(
+            formatter,
+            "checked: blobs {}; damaged: {damaged}{removed}",
+            self.checked
+        )
+    }
 }
 
 impl Store {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fortress_progress::Silent;
-use fortress_store::{Amount, Blob, Digest, Error, Hasher, Policy, Store, Wrong};
+use fortress_store::{Amount, Blob, Collected, Digest, Error, Hasher, Policy, Store, Wrong};
 use proptest::prelude::*;
 
 fn empty() -> (tempfile::TempDir, Store) {
@@ -357,7 +357,7 @@ fn collects_what_the_policy_says() {
         (
             "older than 15 days",
             &|_| Policy {
-                older_than: days(15),
+                unused_for: days(15),
                 ..Policy::default()
             },
             [false, false, true, false, true],
@@ -365,7 +365,7 @@ fn collects_what_the_policy_says() {
         (
             "older than 15 days, but keep two",
             &|all| Policy {
-                older_than: days(15),
+                unused_for: days(15),
                 keep: keep(&[all[0], all[3]]),
                 ..Policy::default()
             },
@@ -420,6 +420,15 @@ fn collects_what_the_policy_says() {
             "{name}: only pretended"
         );
         let collected = store.gc(&policy).unwrap();
+        let text = collected.to_string();
+        assert_eq!(
+            foreseen.to_string(),
+            text.replace("removed", "would be removed")
+        );
+        let foreseen = Collected {
+            pretended: false,
+            ..foreseen
+        };
         assert_eq!(collected, foreseen, "{name}");
         assert_eq!(there(folder.path(), &digests), expected, "{name}");
         let count = |range: std::ops::Range<usize>, wanted| {
@@ -442,7 +451,7 @@ fn use_saves_from_collection() {
     store.derived("kind", &digests[3]).unwrap().unwrap();
     store.remember("index", b"index").unwrap();
     let policy = Policy {
-        older_than: Some(Duration::from_secs(15 * 24 * 3600)),
+        unused_for: Some(Duration::from_secs(15 * 24 * 3600)),
         ..Policy::default()
     };
     store.gc(&policy).unwrap();
@@ -528,6 +537,17 @@ fn verify_finds_a_flipped_byte() {
     for remove in [false, true] {
         let found = store.verify(remove, &Silent).unwrap();
         assert_eq!(found.removed, remove);
+        let text = found.to_string();
+        assert!(
+            text.contains(&format!("{}: SHA-256 is ", blobs[7].path().display())),
+            "{text}"
+        );
+        let end = if remove {
+            "damaged: 2, removed"
+        } else {
+            "damaged: 2"
+        };
+        assert!(text.ends_with(end), "{text}");
         let mut wrong: Vec<_> = found
             .damaged
             .iter()
