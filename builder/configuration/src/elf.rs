@@ -84,7 +84,9 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Refusal> {
 
 /// The string that begins at `at` in a string table, without its NUL.
 pub(crate) fn string(table: &[u8], at: usize) -> Result<&[u8], Refusal> {
-    let rest = table.get(at..).ok_or("has a name outside its string table")?;
+    let rest = table
+        .get(at..)
+        .ok_or("has a name outside its string table")?;
     rest.split(|byte| *byte == 0)
         .next()
         .filter(|name| name.len() < rest.len())

@@ -18,7 +18,9 @@ pub(crate) fn find(tree: &Tree, folders: &[&str], suffix: &str) -> Result<Vec<Tr
             let path = folder.join(name)?;
             let usable = !masked && tree.content(&path).is_ok();
             if usable || masked {
-                found.entry(name.to_owned()).or_insert(usable.then_some(path));
+                found
+                    .entry(name.to_owned())
+                    .or_insert(usable.then_some(path));
             }
         }
     }

@@ -63,7 +63,9 @@ pub fn compile(tree: &Tree) -> Result<Option<(Vec<u8>, usize)>> {
 fn systemd_version(tree: &Tree) -> u64 {
     let versions = tree.iter().filter_map(|(path, _)| {
         let version = path.name().strip_prefix("libsystemd-shared-")?;
-        let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        let digits = version
+            .split(|letter: char| !letter.is_ascii_digit())
+            .next()?;
         digits.parse().ok()
     });
     versions.max().unwrap_or(0)

@@ -91,7 +91,13 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a*c", "abcb"), ("?", ""), ("[a-c]", "d"), ("[!a]", "a"), ("", "a")] {
+        for (pattern, text) in [
+            ("a*c", "abcb"),
+            ("?", ""),
+            ("[a-c]", "d"),
+            ("[!a]", "a"),
+            ("", "a"),
+        ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }

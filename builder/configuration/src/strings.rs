@@ -47,7 +47,10 @@ impl StringBuffer {
             let Some((character, before)) = rest.split_last() else {
                 return 0;
             };
-            match node.children.binary_search_by_key(character, |child| child.0) {
+            match node
+                .children
+                .binary_search_by_key(character, |child| child.0)
+            {
                 Ok(child) => at = node.children[child].1 as usize,
                 Err(place) => {
                     let new = self.nodes.len() as u32;

@@ -84,7 +84,9 @@ impl Database {
                 Ok(child) => at = children[child].1 as usize,
                 Err(place) => {
                     let new = self.nodes.len();
-                    self.nodes[at].children.insert(place, (*character, new as u32));
+                    self.nodes[at]
+                        .children
+                        .insert(place, (*character, new as u32));
                     let prefix = self.strings.add(behind);
                     self.nodes.push(Node {
                         prefix,
@@ -175,9 +177,7 @@ impl Database {
     fn encode_node(&self, at: usize, strings: u64, out: &mut Vec<u8>) -> u64 {
         let node = &self.nodes[at];
         let children: Vec<(u8, u64)> = (node.children.iter())
-            .map(|(character, child)| {
-                (*character, self.encode_node(*child as usize, strings, out))
-            })
+            .map(|(character, child)| (*character, self.encode_node(*child as usize, strings, out)))
             .collect();
         let offset = out.len() as u64;
         let string = |offset: u32| (strings + u64::from(offset)).to_le_bytes();

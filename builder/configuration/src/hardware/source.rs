@@ -26,7 +26,10 @@ pub(super) fn read(
         if line.first() == Some(&b'#') {
             continue;
         }
-        let line = line.split(|byte| matches!(byte, b'#' | 0)).next().unwrap_or_default();
+        let line = line
+            .split(|byte| matches!(byte, b'#' | 0))
+            .next()
+            .unwrap_or_default();
         let line = line.trim_ascii_end();
         let indented = line.first() == Some(&b' ');
         match (&state, line.is_empty(), indented) {

@@ -74,7 +74,11 @@ impl ModuleIndex {
         if let Some(place) = own {
             return Found::Modules(vec![place as u32]);
         }
-        if self.builtin.iter().any(|module| module.listed && module.name == wanted) {
+        if self
+            .builtin
+            .iter()
+            .any(|module| module.listed && module.name == wanted)
+        {
             return Found::Builtin(vec![wanted]);
         }
         let has = |aliases: &[String]| {

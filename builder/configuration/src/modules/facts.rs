@@ -54,7 +54,11 @@ impl ModuleFacts {
     pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Self, Refusal> {
         let object = Object::parse(bytes)?;
         let mut facts = Self::default();
-        for entry in object.section(".modinfo")?.unwrap_or_default().split(|byte| *byte == 0) {
+        for entry in object
+            .section(".modinfo")?
+            .unwrap_or_default()
+            .split(|byte| *byte == 0)
+        {
             let Some(at) = entry.iter().position(|byte| *byte == b'=') else {
                 continue;
             };

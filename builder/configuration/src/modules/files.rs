@@ -70,7 +70,11 @@ impl ModuleIndex {
     fn alias_trie(&self) -> Vec<u8> {
         let mut entries = Vec::new();
         for (place, module) in self.modules.iter().enumerate() {
-            let keys = module.facts.aliases.iter().filter_map(|alias| normalize(alias));
+            let keys = module
+                .facts
+                .aliases
+                .iter()
+                .filter_map(|alias| normalize(alias));
             entries.extend(keys.map(|key| Entry {
                 key,
                 priority: place as u32,

@@ -110,7 +110,12 @@ pub fn index(tree: &Tree, release: &str, cache: &dyn FactsCache) -> Result<Modul
         .into_iter()
         .map(|(name, (file, path))| (name, file, path))
         .collect();
-    files.sort_by_key(|(_, file, _)| (*order.get(uncompressed(file)).unwrap_or(&usize::MAX), file.clone()));
+    files.sort_by_key(|(_, file, _)| {
+        (
+            *order.get(uncompressed(file)).unwrap_or(&usize::MAX),
+            file.clone(),
+        )
+    });
 
     let facts = read_all(tree, &files, cache)?;
     let modules = files.into_iter().zip(facts);
@@ -252,7 +257,9 @@ impl ModuleIndex {
 
 fn is_module(path: &TreePath) -> bool {
     let name = path.name();
-    SUFFIXES.iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
+    SUFFIXES
+        .iter()
+        .any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
 }
 
 /// A module file's path as the kernel's build knows it, without the suffix of a compression.
@@ -276,7 +283,11 @@ fn order(tree: &Tree, folder: &TreePath) -> Result<HashMap<String, usize>> {
         return Ok(HashMap::new());
     }
     let text = tree.read_text(&file)?;
-    Ok(text.lines().enumerate().map(|(at, line)| (line.to_owned(), at)).collect())
+    Ok(text
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (line.to_owned(), at))
+        .collect())
 }
 
 /// The modules that `modules.builtin` names, with the aliases from `modules.builtin.modinfo`
@@ -293,7 +304,10 @@ fn builtin(tree: &Tree, folder: &TreePath) -> Result<Vec<Builtin>> {
         for line in tree.read_text(&names)?.lines() {
             if line.starts_with(|first: char| first.is_ascii_alphabetic()) {
                 let name = module_name(line);
-                modules.entry(name).or_insert_with_key(|name| fresh(name)).listed = true;
+                modules
+                    .entry(name)
+                    .or_insert_with_key(|name| fresh(name))
+                    .listed = true;
             }
         }
     }

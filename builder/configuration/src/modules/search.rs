@@ -5,7 +5,11 @@ use fortress_tree::{Tree, TreePath};
 use std::collections::BTreeMap;
 
 /// Folders of configuration, the first of them first.
-const FOLDERS: [&str; 3] = ["/etc/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d"];
+const FOLDERS: [&str; 3] = [
+    "/etc/depmod.d",
+    "/usr/local/lib/depmod.d",
+    "/usr/lib/depmod.d",
+];
 
 /// The order in which the folders of a kernel release are searched.
 #[derive(Debug)]
@@ -40,7 +44,9 @@ impl SearchOrder {
                 match words[..] {
                     [] => {}
                     [first, ..] if first.starts_with('#') => {}
-                    ["search", ..] => order.folders.extend(words[1..].iter().map(|it| (*it).into())),
+                    ["search", ..] => order
+                        .folders
+                        .extend(words[1..].iter().map(|it| (*it).into())),
                     ["override", name, kernel, folder] => {
                         if kernel.contains(['[', '(', '\\', '+', '^', '$', '|', '?']) {
                             return Err(Error::Line {
@@ -124,6 +130,9 @@ mod tests {
         let path = TreePath::new("/etc/depmod.d/a.conf").unwrap();
         tree.write(&path, 0o644, "search x\nserach y\n").unwrap();
         let error = SearchOrder::read(&tree, "6.1").unwrap_err().to_string();
-        assert!(error.starts_with("/etc/depmod.d/a.conf, line 2: "), "{error}");
+        assert!(
+            error.starts_with("/etc/depmod.d/a.conf, line 2: "),
+            "{error}"
+        );
     }
 }

@@ -37,7 +37,10 @@ pub(super) fn encode(mut entries: Vec<Entry>) -> Vec<u8> {
 fn node(entries: &[Entry], depth: usize, root: bool, out: &mut Vec<u8>) -> u32 {
     let shared = match (entries.first(), entries.last()) {
         (Some(first), Some(last)) if !root => {
-            let (first, last) = (&first.key.as_bytes()[depth..], &last.key.as_bytes()[depth..]);
+            let (first, last) = (
+                &first.key.as_bytes()[depth..],
+                &last.key.as_bytes()[depth..],
+            );
             first.iter().zip(last).take_while(|(a, b)| a == b).count()
         }
         _ => 0,

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Takes what is at each of `paths` in `root`, directories with all that is below them.
-pub fn load(root: &Path, paths: &[&str]) -> Tree {
+pub(crate) fn load(root: &Path, paths: &[&str]) -> Tree {
     let mut tree = Tree::new(1_700_000_000);
     for path in paths {
         take(&mut tree, root, path.trim_start_matches('/'));
@@ -28,7 +28,10 @@ fn take(tree: &mut Tree, root: &Path, path: &str) {
     };
     tree.place(&TreePath::new(path).unwrap(), node).unwrap();
     if found.is_dir() {
-        let mut names: Vec<_> = std::fs::read_dir(&host).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(&host)
+            .unwrap()
+            .map(|it| it.unwrap().file_name())
+            .collect();
         names.sort();
         for name in names {
             take(tree, root, &format!("{path}/{}", name.to_str().unwrap()));
