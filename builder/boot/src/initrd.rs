@@ -59,11 +59,17 @@ fn add_modules(root: &Tree, tree: &mut Tree, settings: &InitrdSettings<'_>) -> R
     let closure = settings.modules.closure(&settings.module_names)?;
     for path in &closure.files {
         let bytes = modules::decompress(path, root.content(path)?)?;
-        let path = TreePath::new(modules::uncompressed(path.as_str()))?;
-        tree.write(&path, 0o644, bytes)?;
+        // Once is enough: the initrd as a whole is compressed.
+        let name = path.as_str();
+        let end = name.rfind(".ko").map_or(name.len(), |at| at + 3);
+        tree.write(&TreePath::new(&name[..end])?, 0o644, bytes)?;
     }
     let folder = TreePath::new("/usr/lib/modules")?.join(release)?;
-    for name in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
+    for name in [
+        "modules.builtin",
+        "modules.builtin.modinfo",
+        "modules.order",
+    ] {
         let path = folder.join(name)?;
         if let Ok(content) = root.content(&path) {
             tree.write(&path, 0o644, content.clone())?;
@@ -98,4 +104,3 @@ pub fn write(tree: &Tree, out: &mut dyn Write) -> Result<()> {
     encoder.finish().map_err(failed)?;
     Ok(())
 }
-

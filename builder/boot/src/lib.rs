@@ -1,4 +1,21 @@
-//! What boots: initrd, unified kernel image, boot loader files.
+//! What boots: the initrd, and the unified kernel image that holds it.
+//!
+//! ```no_run
+//! use fortress_boot::initrd::{self, InitrdSettings};
+//! use fortress_configuration::modules::{self, NoCache};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = fortress_tree::Tree::new(0);
+//! let modules = modules::index(&root, "6.12.1-amd64", &NoCache)?;
+//! let settings = InitrdSettings { modules: &modules, module_names: vec!["ext4".into()] };
+//! let tree = initrd::collect(&root, &settings)?;
+//! initrd::write(&tree, &mut std::fs::File::create("initrd")?)?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod error;
+pub mod initrd;
 pub mod pe;
 pub mod uki;
+
+pub use error::{Error, Result};

@@ -1,1 +1,44 @@
-//! From a plan to artefacts: resolve, fetch, unpack, configure, write.
+//! From a plan to artefacts: resolve, fetch, unpack, configure, write. One direction, no way back.
+//!
+//! ```no_run
+//! use fortress_pipeline::{LockMode, Settings, build};
+//! use fortress_progress::Silent;
+//! use fortress_recipe::{Library, Request};
+//! use fortress_store::{Client, ClientOptions, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let library = Library::discover(".".as_ref())?;
+//! let plan = library.plan(&Request { board: "x86".into(), ..Request::default() })?;
+//! let store = Store::open(&Store::default_path()?)?;
+//! let client = Client::new(ClientOptions::default())?;
+//! let built = build(&plan, &Settings {
+//!     store: &store,
+//!     client: &client,
+//!     observer: &Silent,
+//!     mirrors: Vec::new(),
+//!     machine_configuration: "/etc".into(),
+//!     lock_path: "host.lock.toml".into(),
+//!     lock_mode: LockMode::Keep,
+//!     output: "output".into(),
+//!     strict: false,
+//!     now: 1_780_000_000,
+//! })?;
+//! println!("{} {}", built.image.display(), built.manifest.root_hash);
+//! # Ok(())
+//! # }
+//! ```
+
+mod boot;
+mod build;
+mod error;
+mod identity;
+mod image;
+mod inputs;
+pub mod manifest;
+mod root;
+mod settings;
+
+pub use build::{Built, build};
+pub use error::{Error, Result};
+pub use inputs::{fetch, lock, sources};
+pub use settings::{LockMode, Settings};

@@ -3,7 +3,15 @@
 
 /// Directories and mount points.
 pub(super) const DIRECTORIES: [&str; 9] = [
-    "/dev", "/etc", "/proc", "/run", "/sys", "/sysroot", "/tmp", "/usr/bin", "/usr/sbin",
+    "/dev",
+    "/etc",
+    "/proc",
+    "/run",
+    "/sys",
+    "/sysroot",
+    "/tmp",
+    "/usr/bin",
+    "/usr/sbin",
 ];
 
 /// Programs, with what they load.

@@ -154,7 +154,10 @@ impl<'a> Copier<'a> {
                     if target.starts_with('/') {
                         at = TreePath::root();
                     }
-                    let names = target.split('/').rev().filter(|name| !matches!(*name, "" | "."));
+                    let names = target
+                        .split('/')
+                        .rev()
+                        .filter(|name| !matches!(*name, "" | "."));
                     rest.extend(names.map(str::to_owned));
                 }
                 _ => at = here,

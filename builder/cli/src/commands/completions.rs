@@ -1,0 +1,21 @@
+//! `completions`: for shells.
+
+use crate::arguments::Arguments;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::process::ExitCode;
+
+/// Print completions for a shell
+///
+/// For bash: fortress-build completions bash > ~/.local/share/bash-completion/completions/fortress-build
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The shell
+    shell: Shell,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let mut command = Arguments::command();
+    clap_complete::generate(options.shell, &mut command, "fortress-build", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,184 @@
+//! `test`: boots an image under QEMU and reads its health report.
+
+use super::print_json;
+use crate::arguments::Global;
+use crate::context;
+use anyhow::{Context as _, Result, bail};
+use fortress_pipeline::manifest::Manifest;
+use fortress_progress::Observer;
+use fortress_qemu::{
+    Alteration, AllowedSocket, Architecture, BootTest, DoctorOptions, Expectation, Protocol, RebootBy, Report, Step, doctor,
+};
+use fortress_recipe::Plan;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Boot an image under QEMU and read its health report
+///
+/// The image is opened read-only: the machine writes to an overlay, and the image's hash is compared
+/// before and after. The machine boots, reports, is reset, boots again and reports again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The image; its manifest lies beside it
+    image: PathBuf,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    #[command(flatten)]
+    boot: BootOptions,
+}
+
+/// How an image is booted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BootOptions {
+    /// Where logs go [default: beside the image, with the ending .boot]
+    #[arg(long, value_name = "FOLDER")]
+    work: Option<PathBuf>,
+    /// Seconds that one boot may take
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+    /// Boot once only
+    #[arg(long)]
+    once: bool,
+    /// Flip a byte of the root partition in the machine's overlay, and expect that it is caught
+    #[arg(long)]
+    tamper: bool,
+    /// Keep the machine's disk overlay and a picture of its screen
+    #[arg(long)]
+    keep: bool,
+    /// Put the machine's console on this terminal; Ctrl-] ends it
+    #[arg(long)]
+    interactive: bool,
+}
+
+impl Default for BootOptions {
+    fn default() -> Self {
+        Self {
+            work: None,
+            timeout: 600,
+            once: false,
+            tamper: false,
+            keep: false,
+            interactive: false,
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
+    let manifest = read_manifest(&options.image)?;
+    let terminal = context::terminal(global)?;
+    let report = boot(&options.image, &manifest, &options.boot, &terminal)?;
+    if let Some(path) = &options.junit {
+        std::fs::write(path, report.to_junit())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    match global.json {
+        true => print_json(&report)?,
+        false => print!("{report}"),
+    }
+    Ok(report.exit_code().into())
+}
+
+/// Reads the manifest beside an image.
+fn read_manifest(image: &Path) -> Result<Manifest> {
+    let path = image.with_extension("manifest.json");
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {}, which lies beside each image that was built", path.display())
+    })?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no manifest", path.display()))
+}
+
+/// Says what a boot test lacks, before any work is done.
+pub(crate) fn must_be_possible(plan: &Plan) -> Result<()> {
+    let architectures = vec![architecture(plan.board.architecture.as_str())?];
+    let needs = doctor(&DoctorOptions { architectures });
+    let missing: Vec<String> = needs
+        .iter()
+        .filter(|need| !need.present && !need.optional)
+        .map(|need| match &need.install {
+            Some(line) => format!("{} ({}): {line}", need.what, need.detail),
+            None => format!("{} ({})", need.what, need.detail),
+        })
+        .collect();
+    if !missing.is_empty() {
+        bail!("a boot test is not possible here, for want of\n{}", missing.join("\n"));
+    }
+    Ok(())
+}
+
+fn architecture(name: &str) -> Result<Architecture> {
+    match name {
+        "amd64" => Ok(Architecture::X86_64),
+        "arm64" => Ok(Architecture::Aarch64),
+        other => bail!("no boot test for architecture {other}"),
+    }
+}
+
+/// Boots an image.
+pub(crate) fn boot(
+    image: &Path,
+    manifest: &Manifest,
+    options: &BootOptions,
+    observer: &dyn Observer,
+) -> Result<Report> {
+    let work = options.work.clone().unwrap_or_else(|| image.with_extension("boot"));
+    let machine = &manifest.machine;
+    let mut test = BootTest::new(image, work);
+    test.architecture = architecture(&manifest.architecture)?;
+    test.timeout = Duration::from_secs(options.timeout);
+    test.memory = u32::try_from(machine.memory >> 20).unwrap_or(u32::MAX);
+    test.processors = machine.processors;
+    test.allowed_sockets = machine
+        .sockets
+        .iter()
+        .map(|text| socket(text))
+        .collect::<Result<_>>()?;
+    test.keep = options.keep;
+    test.interactive = options.interactive;
+    if options.tamper {
+        test.expectation = Expectation::Caught;
+        test.alterations = vec![flipped_byte(image, manifest)?];
+    } else if !options.once {
+        test.plan.push(Step::Reboot(RebootBy::Reset));
+    }
+    Ok(fortress_qemu::run(&test, observer)?)
+}
+
+/// A socket that may listen: `udp:51820`.
+fn socket(text: &str) -> Result<AllowedSocket> {
+    let (protocol, port) = text.split_once(':').unwrap_or_default();
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => bail!("allowed socket {text:?} is neither tcp:PORT nor udp:PORT"),
+    };
+    Ok(AllowedSocket {
+        protocol,
+        address: None,
+        port: port
+            .parse()
+            .with_context(|| format!("allowed socket {text:?} has no port"))?,
+    })
+}
+
+/// The first byte of the root file system's superblock that says something, flipped.
+fn flipped_byte(image: &Path, manifest: &Manifest) -> Result<Alteration> {
+    use fortress_pipeline::manifest::Covered;
+    let root = manifest
+        .partitions
+        .iter()
+        .find(|partition| partition.covered == Covered::RootHash)
+        .context("the manifest names no root partition")?;
+    // The superblock begins 1024 bytes into the file system.
+    let offset = root.offset + 1024;
+    let mut byte = [0];
+    std::fs::File::open(image)
+        .and_then(|file| file.read_exact_at(&mut byte, offset))
+        .with_context(|| format!("cannot read {}", image.display()))?;
+    Ok(Alteration {
+        offset,
+        bytes: vec![!byte[0]],
+    })
+}

@@ -1,0 +1,115 @@
+//! What commands work with: the project, the store, who watches.
+
+use crate::arguments::{Global, Inputs, Selection};
+use crate::progress::{Mode, Terminal};
+use anyhow::{Context as _, Result};
+use fortress_pipeline::{LockMode, Settings};
+use fortress_recipe::{Library, Plan, Request};
+use fortress_store::{Client, ClientOptions, Store};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Finds the project folder.
+pub(crate) fn library(global: &Global) -> Result<Library> {
+    Ok(match &global.project {
+        Some(folder) => Library::open(folder)?,
+        None => {
+            let here = std::env::current_dir().context("cannot tell the current folder")?;
+            Library::discover(&here)?
+        }
+    })
+}
+
+/// Plans the image that is meant.
+pub(crate) fn plan(selection: &Selection, global: &Global) -> Result<Plan> {
+    Ok(library(global)?.plan(&Request {
+        board: selection.board.clone(),
+        recipe: selection.recipe.clone(),
+        base: selection.base.clone(),
+        site: selection.site.clone(),
+        sets: selection.sets.clone(),
+    })?)
+}
+
+/// Opens the store.
+pub(crate) fn store(global: &Global) -> Result<Store> {
+    let path = match &global.store {
+        Some(path) => path.clone(),
+        None => Store::default_path()?,
+    };
+    Ok(Store::open(&path)?)
+}
+
+/// Shows progress as the options say; from now on the first Ctrl-C asks the work to stop.
+pub(crate) fn terminal(global: &Global) -> Result<Terminal> {
+    let terminal = Terminal::new(Mode::detect(global.quiet, global.verbose, global.json));
+    terminal
+        .stop_on_signals()
+        .context("cannot watch for signals")?;
+    Ok(terminal)
+}
+
+/// Everything that a build works with.
+pub(crate) struct Context<'a> {
+    global: &'a Global,
+    pub(crate) store: Store,
+    pub(crate) client: Client,
+    pub(crate) terminal: Terminal,
+}
+
+/// What decides a build's settings.
+pub(crate) struct InputSettings<'a> {
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) plan: &'a Plan,
+    pub(crate) output: PathBuf,
+    pub(crate) strict: bool,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(global: &'a Global, inputs: &Inputs) -> Result<Self> {
+        let options = ClientOptions {
+            offline: inputs.offline,
+            ..ClientOptions::default()
+        };
+        Ok(Self {
+            global,
+            store: store(global)?,
+            client: Client::new(options)?,
+            terminal: terminal(global)?,
+        })
+    }
+
+    pub(crate) fn plan(&self, selection: &Selection) -> Result<Plan> {
+        plan(selection, self.global)
+    }
+
+    /// The settings of a build.
+    pub(crate) fn settings(&self, from: InputSettings<'_>) -> Result<Settings<'_>> {
+        let lock_path = match &from.inputs.lock {
+            Some(path) => path.clone(),
+            None => library(self.global)?.root().join("recipes/locks").join(format!(
+                "{}-{}-{}.toml",
+                from.plan.recipe.value, from.plan.board.name.value, from.plan.base.name.value
+            )),
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .context("this machine's clock is before 1970")?;
+        Ok(Settings {
+            store: &self.store,
+            client: &self.client,
+            observer: &self.terminal,
+            mirrors: from.inputs.mirrors.clone(),
+            machine_configuration: "/etc".into(),
+            lock_path,
+            lock_mode: match (from.inputs.locked, from.inputs.update) {
+                (true, _) => LockMode::Locked,
+                (_, true) => LockMode::Update,
+                _ => LockMode::Keep,
+            },
+            output: from.output,
+            strict: from.strict,
+            now: now.as_secs() as i64,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! How errors look: what, where, why, and what to do next.
+
+use crate::arguments::Global;
+use std::process::ExitCode;
+
+/// Prints an error and gives the exit code that goes with it.
+pub(crate) fn report(error: &anyhow::Error, global: &Global) -> ExitCode {
+    let (code, hint) = judge(error);
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Some errors say their cause in their own words already.
+        if !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+    }
+    if global.json {
+        let value = serde_json::json!({ "error": lines, "hint": hint, "exit_code": code });
+        eprintln!("{value}");
+    } else {
+        eprintln!("error: {}", lines.first().map_or("", String::as_str));
+        for line in lines.iter().skip(1) {
+            eprintln!("  because {}", line.replace('\n', "\n  "));
+        }
+        if let Some(hint) = hint {
+            eprintln!("hint: {hint}");
+        }
+    }
+    ExitCode::from(code)
+}
+
+/// The exit code of an error, and what to do about it.
+fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<fortress_recipe::Error>() {
+            return (3, error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<fortress_pipeline::Error>() {
+            return (build_code(error), error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<fortress_store::Error>() {
+            return (4, error.hint());
+        }
+        if cause.is::<fortress_qemu::Error>() {
+            // It says in its own words what to install.
+            return (13, None);
+        }
+    }
+    (1, None)
+}
+
+fn build_code(error: &fortress_pipeline::Error) -> u8 {
+    use fortress_pipeline::Error;
+    match error {
+        Error::Cancelled => 130,
+        Error::Archive(_) | Error::Store(_) | Error::Lock { .. } | Error::Package(_) => 4,
+        _ => 1,
+    }
+}

@@ -1,0 +1,121 @@
+//! What can go wrong with a build.
+
+use std::path::PathBuf;
+
+/// What can go wrong with a build. [`Error::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The archives: indexes, signatures, versions, dependencies.
+    #[error(transparent)]
+    Archive(#[from] fortress_archive::Error),
+    /// The store and its downloads.
+    #[error(transparent)]
+    Store(#[from] fortress_store::Error),
+    /// A package.
+    #[error(transparent)]
+    Package(#[from] fortress_package::Error),
+    /// A job of the configuration.
+    #[error(transparent)]
+    Configuration(#[from] fortress_configuration::Error),
+    /// The tree.
+    #[error(transparent)]
+    Tree(#[from] fortress_tree::Error),
+    /// A file system.
+    #[error(transparent)]
+    Filesystem(#[from] fortress_filesystem::Error),
+    /// The disk image.
+    #[error(transparent)]
+    Disk(#[from] fortress_disk::Error),
+    /// The initrd.
+    #[error(transparent)]
+    Boot(#[from] fortress_boot::Error),
+    /// The unified kernel image.
+    #[error(transparent)]
+    Uki(#[from] fortress_boot::uki::Error),
+    /// A file of this machine.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The lock is asked to stay as it is, and does not fit.
+    #[error("{}: {reason}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why it does not do.
+        reason: String,
+    },
+    /// The tree has not exactly one kernel.
+    #[error("the image has {found}, and it needs one")]
+    Kernel {
+        /// What kernels there are.
+        found: String,
+    },
+    /// A partition that cannot be filled.
+    #[error("partition {partition}: {reason}")]
+    Partition {
+        /// Which partition of the board.
+        partition: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The board starts in a way that is not built yet.
+    #[error("board {board}: firmware {firmware} cannot be built for")]
+    Firmware {
+        /// The board.
+        board: String,
+        /// How it starts.
+        firmware: String,
+    },
+    /// Scripts that nobody has reviewed, in a strict build.
+    #[error("{} maintainer scripts have not been reviewed: {}", scripts.len(), scripts.join(", "))]
+    Unreviewed {
+        /// Each as `package (script)`.
+        scripts: Vec<String>,
+    },
+    /// Kept data that cannot be read back or written.
+    #[error("cannot keep the unpacked tree: {0}")]
+    Kept(String),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An input or output error with its path.
+    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io {
+            operation,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// What to do about it, where there is something to say beyond the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Archive(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
+            Self::Kernel { .. } => Some("the board's [kernels] table names the kernel package; 'fortress-build plan' shows which one is used".into()),
+            Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("choose another folder with '--output', one that you may write to".into())
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some room ('fortress-build store gc' removes what no build has used lately), or choose another folder with '--output'".into())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The disk: where partitions go, and what is written into them.
+
+use crate::identity::Identity;
+use crate::manifest::{Covered, ImageFacts, PartitionFacts};
+use crate::{Error, Result};
+use fortress_disk::gpt::{Attributes, DiskLayout, LayoutOptions, PartitionEntry, Placement};
+use fortress_disk::gpt::{self, partition_types};
+use fortress_disk::verity::{self, RootHash, VerityOptions};
+use fortress_disk::{ImageFile, Region, digest};
+use fortress_recipe::{Architecture, Partition, PartitionKind, PartitionSize, Plan, Slot};
+use uuid::Uuid;
+
+/// What partitions start at multiples of.
+const ALIGNMENT: u64 = 1 << 20;
+
+/// The disk, planned: partitions by what they are for.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    layout: DiskLayout,
+    roles: Vec<(PartitionKind, Option<Slot>)>,
+}
+
+impl Disk {
+    /// Places the plan's partitions, for a root file system of `root_size` bytes.
+    pub(crate) fn plan(plan: &Plan, identity: &Identity, root_size: u64) -> Result<Self> {
+        let partitions = &plan.board.partitions;
+        let entries = partitions.iter().map(|partition| entry(partition, plan, identity, root_size));
+        let options = LayoutOptions {
+            guid: identity.uuid("disk"),
+            alignment: ALIGNMENT,
+        };
+        Ok(Self {
+            layout: gpt::layout(entries.collect::<Result<_>>()?, &options)?,
+            roles: partitions
+                .iter()
+                .map(|partition| (partition.kind.value, partition.slot.as_ref().map(|slot| slot.value)))
+                .collect(),
+        })
+    }
+
+    /// Length of the disk in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.layout.length
+    }
+
+    /// Where the partition is that a new disk starts with.
+    pub(crate) fn region(&self, kind: PartitionKind) -> Result<Region> {
+        Ok(self.layout.partitions[self.index(kind)?].region())
+    }
+
+    fn index(&self, kind: PartitionKind) -> Result<usize> {
+        let wanted = |role: &(PartitionKind, Option<Slot>)| role.0 == kind && role.1 != Some(Slot::B);
+        self.roles.iter().position(wanted).ok_or_else(|| Error::Partition {
+            partition: format!("{kind:?}"),
+            reason: "the board's layout has none".into(),
+        })
+    }
+
+    /// Writes the hash tree of the root, and names the two partitions after its root hash.
+    pub(crate) fn write_verity(&mut self, image: &ImageFile, identity: &Identity) -> Result<RootHash> {
+        let options = VerityOptions {
+            salt: identity.bytes("verity salt"),
+            uuid: identity.uuid("verity"),
+        };
+        let data = self.index(PartitionKind::Root)?;
+        let hash = self.index(PartitionKind::RootVerity)?;
+        let partitions = &mut self.layout.partitions;
+        let (data_region, hash_region) = (partitions[data].region(), partitions[hash].region());
+        let root_hash = verity::format(image.file(), data_region, hash_region, &options)?;
+        partitions[data].entry.guid = root_hash.data_partition();
+        partitions[hash].entry.guid = root_hash.hash_partition();
+        Ok(root_hash)
+    }
+
+    /// Writes the partition table, after everything else.
+    pub(crate) fn write_table(&self, image: &ImageFile) -> Result<()> {
+        Ok(gpt::write(image.file(), &self.layout)?)
+    }
+
+    /// The facts of image and partitions for the manifest; hashes what no root hash covers.
+    pub(crate) fn facts(&self, image: &ImageFile, file: String) -> Result<(ImageFacts, Vec<PartitionFacts>)> {
+        let partitions = &self.layout.partitions;
+        let first = partitions.first().map_or(self.layout.length, |one| one.offset);
+        let end = partitions.last().map_or(0, |one| one.region().end());
+        let mut regions = vec![
+            Region::new(0, first),
+            Region::new(end, self.layout.length - end),
+        ];
+        let covered: Vec<Covered> = self.roles.iter().map(|role| self.covered(*role)).collect();
+        let hashed = partitions.iter().zip(&covered).filter(|(_, covered)| **covered == Covered::Digest);
+        regions.extend(hashed.map(|(partition, _)| partition.region()));
+        let mut digests = digest::regions(image.file(), &regions)?.into_iter().map(|digest| hexadecimal(&digest));
+        let mut next = || digests.next().unwrap_or_default();
+        let facts = ImageFacts {
+            file,
+            length: self.layout.length,
+            guid: self.layout.guid.to_string(),
+            head_sha256: next(),
+            tail_sha256: next(),
+        };
+        let partitions = partitions
+            .iter()
+            .zip(covered)
+            .map(|(partition, covered)| partition_facts(partition, covered, (covered == Covered::Digest).then(&mut next)))
+            .collect();
+        Ok((facts, partitions))
+    }
+
+    fn covered(&self, (kind, slot): (PartitionKind, Option<Slot>)) -> Covered {
+        match (kind, slot) {
+            (_, Some(Slot::B)) | (PartitionKind::RootVeritySig, _) => Covered::Empty,
+            (PartitionKind::Root, _) => Covered::RootHash,
+            _ => Covered::Digest,
+        }
+    }
+}
+
+fn partition_facts(partition: &Placement, covered: Covered, sha256: Option<String>) -> PartitionFacts {
+    PartitionFacts {
+        label: partition.entry.name.clone(),
+        kind: partition.entry.kind.to_string(),
+        guid: partition.entry.guid.to_string(),
+        offset: partition.offset,
+        length: partition.entry.length,
+        sha256,
+        covered,
+    }
+}
+
+/// A digest as people write it.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn entry(partition: &Partition, plan: &Plan, identity: &Identity, root_size: u64) -> Result<PartitionEntry> {
+    let kind = partition.kind.value;
+    let slot = partition.slot.as_ref().map(|slot| slot.value);
+    let has_content = slot != Some(Slot::B) && kind != PartitionKind::RootVeritySig;
+    let purpose = format!("partition {kind:?} {slot:?}");
+    let name = match (&partition.label, has_content) {
+        (Some(label), true) => label.value.clone(),
+        (None, true) => format!("{}_{}", plan.name.value, plan.version.value),
+        // What systemd-sysupdate looks for when it wants room for a new version.
+        (_, false) => "_empty".into(),
+    };
+    let length = match *partition.size {
+        PartitionSize::Bytes(bytes) => bytes,
+        PartitionSize::Content => content_length(kind, plan, root_size)?,
+    };
+    let mut attributes = 0;
+    if matches!(kind, PartitionKind::Root | PartitionKind::RootVerity | PartitionKind::RootVeritySig) {
+        attributes |= Attributes::READ_ONLY;
+    }
+    if slot == Some(Slot::B) {
+        attributes |= Attributes::NO_AUTO;
+    }
+    Ok(PartitionEntry {
+        kind: type_of(kind, *plan.board.architecture),
+        guid: identity.uuid(&purpose),
+        name,
+        length,
+        attributes,
+    })
+}
+
+fn content_length(kind: PartitionKind, plan: &Plan, root_size: u64) -> Result<u64> {
+    let missing = |reason: &str| Error::Partition {
+        partition: format!("{kind:?}"),
+        reason: reason.into(),
+    };
+    match kind {
+        PartitionKind::Root => Ok(root_size),
+        PartitionKind::RootVerity => Ok(verity::hash_length(root_size)),
+        PartitionKind::RootVeritySig => Ok(16 << 10),
+        PartitionKind::Esp => plan
+            .image
+            .esp_size
+            .as_ref()
+            .map(|size| size.value)
+            .ok_or_else(|| missing("neither board nor recipe says how large it is")),
+        PartitionKind::BootSelect | PartitionKind::Boot => Err(missing("the board must say how large it is")),
+    }
+}
+
+fn type_of(kind: PartitionKind, architecture: Architecture) -> Uuid {
+    let types = match architecture {
+        Architecture::Amd64 => partition_types::X86_64,
+        Architecture::Arm64 => partition_types::ARM64,
+    };
+    match kind {
+        PartitionKind::Esp => partition_types::ESP,
+        PartitionKind::Root => types.root,
+        PartitionKind::RootVerity => types.root_verity,
+        PartitionKind::RootVeritySig => types.root_verity_signature,
+        PartitionKind::BootSelect | PartitionKind::Boot => partition_types::ESP,
+    }
+}
