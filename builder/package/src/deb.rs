@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Every package may unpack to this many bytes, whatever its ratio.
 const RATIO_FLOOR: u64 = 64 << 20;
 
+/// Bytes that headers in control.tar may take, however little the members may.
+const CONTROL_HEADERS: u64 = 64 << 10;
+
 /// Memory that one thread uses for one package after the other.
 pub(crate) struct Scratch {
     buffer: Vec<u8>,
@@ -203,7 +206,10 @@ impl Parts<'_, '_> {
         let limits = &self.shared.options.limits;
         let limit = match part {
             // Headers and padding of members come on top.
-            ar::CONTROL => limits.control_total.saturating_mul(2),
+            ar::CONTROL => limits
+                .control_total
+                .saturating_mul(2)
+                .saturating_add(CONTROL_HEADERS),
             _ => self.limit,
         };
         let window = Window::new(

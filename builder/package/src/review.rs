@@ -215,6 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_script_writes_is_part_of_it() {
+        let script = "cat > /etc/x <<-'EOF'\n# all: ALL\n\nEOF\n# a comment\nnext\n";
+        assert_eq!(
+            findings("x", "postinst", script)[0].rest,
+            "cat > /etc/x <<-'EOF'\n# all: ALL\n\nnext\n"
+        );
+        let open = "cat <<EOF\n# to the end";
+        assert_eq!(
+            findings("x", "postinst", open)[0].rest,
+            "cat <<EOF\n# to the end\n"
+        );
+    }
+
+    #[test]
     fn an_answer_fits_its_package_script_and_text_alone() {
         let found = &findings(
             "linux-image-6.12.1+deb13-amd64",

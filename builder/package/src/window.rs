@@ -223,8 +223,8 @@ impl<'a> Window<'a> {
         Error::Limit {
             archive: self.archive.to_owned(),
             what: match self.part {
-                ar::CONTROL => "bytes of control files, unpacked,",
-                _ => "bytes of files, unpacked,",
+                ar::CONTROL => "bytes of unpacked control files",
+                _ => "bytes of unpacked files",
             },
             got,
             limit: self.limit,

@@ -28,31 +28,58 @@ const KNOWN_TRIGGERS: &[&str] = &[
 /// lines, `set -e`, and an `exit 0` at the end.
 pub(super) fn rest(text: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
-    let mut remaining = text.lines().peekable();
+    let mut remaining = text.lines();
     while let Some(line) = remaining.next() {
         let line = line.trim();
         if let Some(program) = line.strip_prefix(BEGIN) {
             let program = program.split('/').next().unwrap_or_default();
+            let mut is_ended = false;
             let block: Vec<&str> = remaining
                 .by_ref()
                 .map(str::trim)
-                .take_while(|line| *line != END)
+                .take_while(|line| {
+                    is_ended = *line == END;
+                    !is_ended
+                })
                 .collect();
             let known = GENERATED_BLOCKS
                 .iter()
-                .find(|known| known.program == program);
-            if !known.is_some_and(|known| is_as_generated(known, &block)) {
-                lines.extend(block);
+                .find(|known| known.program == program)
+                .filter(|known| is_ended && is_as_generated(known, &block));
+            if known.is_none() {
+                let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#');
+                lines.extend(block.into_iter().filter(is_said));
             }
             continue;
         }
-        lines.push(line);
+        if !line.is_empty() && !line.starts_with('#') && line != "set -e" {
+            lines.push(line);
+        }
+        // What a script writes out of itself is its work, whatever it looks like.
+        if let Some(end) = here_document(line) {
+            let document = remaining.by_ref().map(str::trim);
+            let mut is_open = true;
+            lines.extend(document.take_while(|line| {
+                let was_open = is_open;
+                is_open = *line != end;
+                was_open && is_open
+            }));
+        }
     }
-    lines.retain(|line| !line.is_empty() && !line.starts_with('#') && *line != "set -e");
     while lines.last() == Some(&"exit 0") {
         lines.pop();
     }
     joined(&lines)
+}
+
+/// The word that ends the here-document which a line begins, if it does.
+fn here_document(line: &str) -> Option<&str> {
+    let (_, after) = line.split_once("<<")?;
+    let word = after.strip_prefix('-').unwrap_or(after).trim_start();
+    let word = word.trim_start_matches(['\'', '"', '\\']);
+    let end = word.find(|character: char| !(character.is_alphanumeric() || character == '_'));
+    let word = &word[..end.unwrap_or(word.len())];
+    (!line.starts_with('#') && !word.is_empty()).then_some(word)
 }
 
 /// Whether each line of a block is one of the block's known commands.
