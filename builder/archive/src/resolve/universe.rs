@@ -319,7 +319,7 @@ impl<'a> Universe<'a> {
                     !best.essential(),
                     !best.protected(),
                     best.importance(),
-                    best.number(),
+                    Reverse(best.number()),
                 )
             })
         });
