@@ -38,7 +38,6 @@ pub enum Error {
         /// Which of them.
         what: &'static str,
         /// What is wrong with it.
-        #[source]
         reason: pe::Error,
     },
     /// The stub or the kernel does not suit.

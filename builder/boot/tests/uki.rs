@@ -1,6 +1,6 @@
 //! Unified kernel images judged by ukify, objdump, bootctl and sbverify; the reader of EFI
 //! programs judged by damage.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use fortress_boot::pe::Image;
 use fortress_boot::uki::{self, Error, SBAT, UkiSections};

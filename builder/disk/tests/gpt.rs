@@ -1,4 +1,5 @@
 //! Partition tables judged by sgdisk, sfdisk and systemd.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use fortress_disk::gpt::{
     self, Attributes, DiskLayout, LayoutOptions, PartitionEntry, partition_types,

@@ -1,4 +1,5 @@
 //! dm-verity judged by veritysetup: the same bytes, and each verifies what the other wrote.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use fortress_disk::verity::{self, Area, RootHash, VerityOptions};
 use fortress_disk::{Error, Region};

@@ -1,4 +1,5 @@
 //! cpio archives judged by GNU cpio.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! ext4 judged by e2fsck, dumpe2fs and the kernel.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 
@@ -231,6 +232,13 @@ fn a_full_disk_and_a_file_cut_short_are_told_apart() {
     assert_eq!(error.to_string(), "cannot read the contents of /host");
 }
 
+fn files(tree: &Tree) -> impl Iterator<Item = &TreePath> {
+    let files = tree
+        .iter()
+        .filter(|(_, node)| matches!(node.kind, Kind::File(_)));
+    files.map(|(path, _)| path)
+}
+
 /// Trees of all shapes: files of many lengths, links, long and short names, deep and wide.
 fn trees() -> impl Strategy<Value = Tree> {
     let name = prop_oneof!["[a-z]{1,8}", "[a-zé✓ ]{1,60}", "[x]{200}"];
@@ -247,14 +255,11 @@ fn trees() -> impl Strategy<Value = Tree> {
             if tree.make_directories(&parent).is_err() || tree.get(&path).is_some() {
                 continue;
             }
-            let mut files = tree
-                .iter()
-                .filter(|(_, node)| matches!(node.kind, Kind::File(_)));
             let kind = match kind {
                 0 => Kind::Directory,
                 1 => Kind::Symlink("t".repeat(1 + number as usize % 4000)),
-                2 => match files.nth(number as usize % 7) {
-                    Some((target, _)) => Kind::HardLink(target.clone()),
+                2 => match files(&tree).nth(number as usize % 7) {
+                    Some(target) => Kind::HardLink(target.clone()),
                     None => continue,
                 },
                 3 => Kind::File(Content::from(vec![1; number as usize % 100])),

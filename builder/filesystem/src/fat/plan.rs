@@ -36,24 +36,40 @@ pub(super) struct Directory<'a> {
     pub(super) length: u64,
 }
 
+/// A directory of the tree, while what is in it is gathered.
+struct Found<'a> {
+    parent: usize,
+    node: &'a Node,
+    entries: Vec<(&'a TreePath, &'a Node)>,
+}
+
 /// The directories of a tree, the root first and parents before what is in them.
 pub(super) fn directories(tree: &Tree, labelled: bool) -> Result<Vec<Directory<'_>>> {
     let mut indexes: HashMap<&TreePath, usize> = HashMap::new();
-    let mut found: Vec<(usize, &Node, Vec<(&TreePath, &Node)>)> = Vec::new();
+    let mut found: Vec<Found<'_>> = Vec::new();
     for (path, node) in tree.iter() {
         let parent = path
             .parent()
             .and_then(|parent| indexes.get(&parent).copied());
         if let (Some(parent), false) = (parent, path.is_root()) {
-            found[parent].2.push((path, node));
+            found[parent].entries.push((path, node));
         }
         if node.is_directory() {
             indexes.insert(path, found.len());
-            found.push((parent.unwrap_or(0), node, Vec::new()));
+            found.push(Found {
+                parent: parent.unwrap_or(0),
+                node,
+                entries: Vec::new(),
+            });
         }
     }
     let mut directories = Vec::with_capacity(found.len());
-    for (index, (parent, node, entries)) in found.into_iter().enumerate() {
+    for (index, directory) in found.into_iter().enumerate() {
+        let Found {
+            parent,
+            node,
+            entries,
+        } = directory;
         let items = items(tree, &entries, &indexes)?;
         // The volume's label in the root, "." and ".." elsewhere.
         let own = if index > 0 { 2 } else { usize::from(labelled) };
