@@ -3,10 +3,9 @@
 use crate::modules::{FactsCache, ModuleIndex};
 use crate::{Error, Identifiers, PackageData, Result, Settings};
 use crate::{
-    alternatives, audit, catalog, certificates, database, files, hardware, libraries, modules,
-};
-use crate::{
-    name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim, units, users,
+    alternatives, apparmor, audit, catalog, certificates, database, files, hardware, libraries,
+    modules, name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim, units,
+    users,
 };
 use fortress_package::Package;
 use fortress_progress::{Observer, Unit};
@@ -106,6 +105,7 @@ pub fn configure(
     run.job("name services", || {
         name_services::run(tree, &present, &data)
     })?;
+    run.job("AppArmor", || apparmor::run(tree, packages))?;
     run.job("audit rules", || audit::run(tree))?;
     run.job("system", || system::run(tree, settings))?;
     run.job("certificates", || certificates::run(tree))?;

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod alternatives;
+pub mod apparmor;
 pub mod audit;
 pub mod catalog;
 pub mod certificates;

@@ -10,8 +10,8 @@ const LOCALES: &str = "/usr/lib/locale";
 /// Locales that the C library has built in.
 const BUILT_IN: [&str; 3] = ["C", "POSIX", "C.UTF-8"];
 const STUB: &str = "../run/systemd/resolve/stub-resolv.conf";
-/// The name that 127.0.1.1 and ::1 have besides the machine's own, as Debian's netbase has it.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n127.0.1.1\t@\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
+/// What netbase writes, with a place for the machine's own name.
+const HOSTS: &str = "127.0.0.1\tlocalhost\n@::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n";
 
 /// Sets them. `/etc/hosts` and `/etc/resolv.conf` stay when they are there (an overlay's).
 /// The machine ID is an empty file: on a read-only root systemd binds one over it that is made
@@ -75,7 +75,11 @@ fn hostname(tree: &mut Tree, name: &str) -> Result<()> {
         } else {
             format!("{name} {short}")
         };
-        tree.write(&hosts, 0o644, HOSTS.replace('@', &names))?;
+        let own = match short {
+            "localhost" => String::new(),
+            _ => format!("127.0.1.1\t{names}\n"),
+        };
+        tree.write(&hosts, 0o644, HOSTS.replace('@', &own))?;
     }
     Ok(())
 }
