@@ -346,8 +346,8 @@ impl Drop for Running {
 
 fn style(total: Option<u64>, unit: Unit, colour: bool) -> ProgressStyle {
     let template = match (total.is_some(), colour) {
-        (true, true) => "{prefix:>14.cyan.bold}  {clock:>8}  [{bar:24}] {amounts}  {wide_msg:.dim}",
-        (true, false) => "{prefix:>14}  {clock:>8}  [{bar:24}] {amounts}  {wide_msg}",
+        (true, true) => "{prefix:>14.cyan.bold}  {clock:>8}  [{bar:16}] {amounts}  {wide_msg:.dim}",
+        (true, false) => "{prefix:>14}  {clock:>8}  [{bar:16}] {amounts}  {wide_msg}",
         (false, true) => "{prefix:>14.cyan.bold}  {clock:>8}  {spinner} {amounts}  {wide_msg:.dim}",
         (false, false) => "{prefix:>14}  {clock:>8}  {spinner} {amounts}  {wide_msg}",
     };
@@ -370,12 +370,18 @@ fn style(total: Option<u64>, unit: Unit, colour: bool) -> ProgressStyle {
         )
 }
 
-/// "32.1 MiB of 80.0 MiB", "3 of 158"; without "of" when all is done or the whole is unknown;
+/// "32.1 of 80.0 MiB", "3 of 158"; without "of" when all is done or the whole is unknown;
 /// nothing when nothing is counted.
 fn amounts(done: u64, total: Option<u64>, unit: Unit) -> String {
     match total {
         Some(total) if total != done => {
-            format!("{} of {}", amount(done, unit), amount(total, unit))
+            let (done, total) = (amount(done, unit), amount(total, unit));
+            match (done.split_once(' '), total.split_once(' ')) {
+                (Some((done, unit)), Some((_, same))) if unit == same => {
+                    format!("{done} of {total}")
+                }
+                _ => format!("{done} of {total}"),
+            }
         }
         None if done == 0 => String::new(),
         _ => amount(done, unit),
