@@ -6,13 +6,15 @@ mod common;
 use common::{Compared, EPOCH, Mounted, add_corners, add_devices_and_attributes, path};
 use fortress_filesystem::Error;
 use fortress_filesystem::ext4::{self, Ext4Options, Headroom};
-use fortress_progress::Silent;
+use fortress_progress::{Observer, Silent, Stage, Unit};
 use fortress_tests::Oracle;
 use fortress_tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use proptest::prelude::*;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 const ALL: Compared = Compared {
@@ -230,6 +232,58 @@ fn a_full_disk_and_a_file_cut_short_are_told_apart() {
     image.set_len(size).unwrap();
     let error = ext4::write(&tree, &options(size), &image, 0, &Silent).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the contents of /host");
+}
+
+/// Counts what it is told, and calls the work off after so many bytes.
+struct Counter {
+    counted: Arc<AtomicU64>,
+    enough: u64,
+}
+
+impl Observer for Counter {
+    fn stage(&self, _name: &str, total: Option<u64>, unit: Unit) -> Box<dyn Stage> {
+        assert_eq!((total, unit), (Some(3_600_000), Unit::Bytes));
+        Box::new(Count(self.counted.clone()))
+    }
+    fn note(&self, _line: &str) {}
+    fn warn(&self, _line: &str) {}
+    fn cancelled(&self) -> bool {
+        self.counted.load(Ordering::Relaxed) > self.enough
+    }
+}
+
+struct Count(Arc<AtomicU64>);
+
+impl Stage for Count {
+    fn advance(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+    fn doing(&self, _what: &str) {}
+}
+
+#[test]
+fn progress_is_told_in_bytes_and_work_can_be_called_off() {
+    let mut tree = Tree::new(EPOCH);
+    for (name, length) in [
+        ("/a", 1),
+        ("/b", 99_999),
+        ("/c", 500_000),
+        ("/d", 3_000_000),
+    ] {
+        tree.write(&path(name), 0o644, vec![1; length]).unwrap();
+    }
+    let size = ext4::plan(&tree, Headroom::default()).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(size).unwrap();
+    let counter = |enough| Counter {
+        counted: Arc::default(),
+        enough,
+    };
+    let patient = counter(u64::MAX);
+    ext4::write(&tree, &options(size), &file, 0, &patient).unwrap();
+    assert_eq!(patient.counted.load(Ordering::Relaxed), 3_600_000);
+    let error = ext4::write(&tree, &options(size), &file, 0, &counter(1_000_000)).unwrap_err();
+    assert!(matches!(error, Error::Cancelled(_)), "{error}");
 }
 
 fn files(tree: &Tree) -> impl Iterator<Item = &TreePath> {

@@ -173,7 +173,10 @@ impl Copier<'_> {
                 .read_exact(&mut buffer[at..filled])
                 .map_err(|error| lost(file, error))?;
         }
-        self.write(&buffer[..filled], start)
+        self.write(&buffer[..filled], start)?;
+        let lengths = files.iter().map(|(_, file)| file.content.length());
+        self.stage.advance(lengths.sum());
+        Ok(())
     }
 
     fn copy_large(
@@ -189,6 +192,7 @@ impl Copier<'_> {
                 let part = &mut buffer[..(length - done).min(PIECE) as usize];
                 reader.read_exact(part).map_err(|error| lost(file, error))?;
                 self.write(part, offset + done)?;
+                self.stage.advance(part.len() as u64);
                 done += part.len() as u64;
             }
         }
@@ -205,7 +209,6 @@ impl Copier<'_> {
                 .write_all_at(bytes, self.offset + offset)
                 .map_err(|source| Error::write(WHAT, source))?;
         }
-        self.stage.advance(bytes.len() as u64);
         Ok(())
     }
 }
