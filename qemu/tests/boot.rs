@@ -6,10 +6,14 @@
 mod fixture;
 
 use fixture::Fixture;
-use fortress_progress::Silent;
+use fortress_progress::{Observer, Silent, Stage, Unit};
 use fortress_qemu::{
-    Acceleration, Alteration, Expectation, Outcome, RebootBy, Report, Step, Verdict, run,
+    Acceleration, Alteration, Error, Expectation, Outcome, RebootBy, Report, Step, Verdict,
+    bare_kernel, run,
 };
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn failed(report: &Report) -> Vec<&str> {
@@ -136,4 +140,104 @@ fn an_image_boots_by_uefi_and_an_alteration_that_nobody_notices_is_not_caught() 
     let report = run(&test, &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Failed, "{report}");
     assert!(report.summary.contains("not caught"), "{report}");
+}
+
+#[test]
+fn a_changed_byte_below_verity_is_caught_and_none_is_not() {
+    let fixture = Fixture::new();
+    let mut test = fixture.verified();
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    test.alterations = vec![Alteration {
+        offset: 1_234_567,
+        bytes: vec![0xff],
+    }];
+    test.expectation = Expectation::Caught;
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    assert!(report.summary.contains("is corrupted"), "{report}");
+    assert_eq!(report.digest_before, report.digest_after);
+}
+
+/// Someone who meddles as soon as the machine runs.
+struct Meddler {
+    image: Option<PathBuf>,
+    booting: AtomicBool,
+}
+
+impl Observer for Meddler {
+    fn stage(&self, name: &str, _total: Option<u64>, _unit: Unit) -> Box<dyn Stage> {
+        if name == "boot" {
+            self.booting.store(true, Ordering::Relaxed);
+            if let Some(image) = &self.image {
+                let mut file = std::fs::File::options().append(true).open(image).unwrap();
+                file.write_all(&[1; 512]).unwrap();
+            }
+        }
+        Box::new(Silent)
+    }
+    fn note(&self, _line: &str) {}
+    fn warn(&self, _line: &str) {}
+    fn cancelled(&self) -> bool {
+        self.image.is_none() && self.booting.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn an_image_that_changes_meanwhile_is_not_judged() {
+    let fixture = Fixture::new();
+    let test = fixture.test("panic");
+    let meddler = Meddler {
+        image: Some(test.image.clone()),
+        booting: AtomicBool::new(false),
+    };
+    let report = run(&test, &meddler).unwrap();
+    assert_eq!(report.verdict, Verdict::ImageChanged, "{report}");
+    assert_eq!(report.exit_code(), 14);
+}
+
+#[test]
+fn a_cancelled_test_leaves_no_machine_and_no_disk() {
+    let fixture = Fixture::new();
+    let test = fixture.test("hang");
+    let meddler = Meddler {
+        image: None,
+        booting: AtomicBool::new(false),
+    };
+    assert!(matches!(run(&test, &meddler), Err(Error::Cancelled)));
+    assert!(!test.work_folder.join("disk.qcow2").exists());
+    let folder = test.work_folder.to_string_lossy().into_owned();
+    let running = std::fs::read_dir("/proc").unwrap().any(|entry| {
+        let path = entry.unwrap().path().join("cmdline");
+        let line = std::fs::read(path).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("qemu-system") && line.contains(&folder)
+    });
+    assert!(!running);
+}
+
+#[test]
+fn a_bare_kernel_is_measured_by_its_own_clock() {
+    let fixture = Fixture::new();
+    let test = fixture.test("good");
+    let bare = bare_kernel(fixture.kernel(), "quiet", &test, &Silent).unwrap();
+    assert!(bare.time > Duration::from_millis(10), "{bare:?}");
+    let missing = fixture.kernel().with_file_name("missing");
+    let error = bare_kernel(&missing, "quiet", &test, &Silent).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_made() {
+    let fixture = Fixture::new();
+    let mut test = fixture.test("good");
+    test.plan = vec![Step::Reboot(RebootBy::Reset)];
+    assert!(matches!(run(&test, &Silent), Err(Error::Plan { .. })));
+    test.plan = vec![Step::Boot, Step::Boot];
+    assert!(matches!(run(&test, &Silent), Err(Error::Plan { .. })));
+    test.plan = vec![Step::Boot];
+    test.image = test.image.with_file_name("missing.img");
+    let error = run(&test, &Silent).unwrap_err();
+    assert!(error.to_string().contains("missing.img"), "{error}");
+    assert!(!test.work_folder.exists());
 }
