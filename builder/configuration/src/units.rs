@@ -76,7 +76,7 @@ const USERS: Scope = Scope {
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct UnitReport {
-    /// Links made, with their targets, in order of their paths.
+    /// The links of enabled units, with their targets, in order of their paths.
     pub links: Vec<(TreePath, String)>,
     /// Units enabled, by presets and by the recipe, sorted.
     pub enabled: Vec<String>,
@@ -143,7 +143,17 @@ pub fn apply(tree: &mut Tree, settings: &UnitSettings) -> Result<UnitReport> {
     });
     report.links.sort();
     report.links.dedup();
-    report.enabled.retain(|name| !disable.contains(name) && !settings.mask.contains(name));
+    let linked: BTreeSet<&str> = (report.links.iter())
+        .filter_map(|(_, target)| target.rsplit('/').next())
+        .collect();
+    let mut enabled = std::mem::take(&mut report.enabled);
+    enabled.retain(|name| {
+        let template = UnitName::parse(name).and_then(|name| name.template());
+        let template = template.is_some_and(|template| linked.contains(template.as_str()));
+        let masked = matches!(locate(tree, &SYSTEM, name), Ok(Some(Located::Masked)));
+        !masked && (template || linked.contains(name.as_str()))
+    });
+    report.enabled = enabled;
     report.enabled.sort();
     report.enabled.dedup();
     Ok(report)
@@ -180,9 +190,8 @@ fn names(tree: &Tree, scope: &Scope) -> Result<BTreeSet<String>> {
             continue;
         };
         let entries = tree.entries(&folder);
-        let units = entries.filter(|(name, node)| {
-            !node.is_directory() && UnitName::parse(name).is_some()
-        });
+        let units =
+            entries.filter(|(name, node)| !node.is_directory() && UnitName::parse(name).is_some());
         names.extend(units.map(|(name, _)| name.to_owned()));
     }
     Ok(names)
@@ -233,9 +242,11 @@ fn remove(tree: &mut Tree, scope: &Scope, name: &str) -> Result<()> {
     if let Some(Located::File(path)) = locate(tree, scope, name)? {
         let install = unit::install(tree, scope, name, &path)?;
         let also = install.also.iter();
-        names.extend(also.filter_map(|word| {
-            unit::expand(word, name, install.default_instance.as_deref()).ok()
-        }));
+        names.extend(
+            also.filter_map(|word| {
+                unit::expand(word, name, install.default_instance.as_deref()).ok()
+            }),
+        );
     }
     links::disable(tree, scope, names)?;
     Ok(())

@@ -34,7 +34,9 @@ pub(super) fn enable(
                 continue;
             }
             None => {
-                report.warn(format!("{name} is named in Also=, but there is no such unit"));
+                report.warn(format!(
+                    "{name} is named in Also=, but there is no such unit"
+                ));
                 continue;
             }
         };
@@ -49,7 +51,10 @@ pub(super) fn enable(
         if !wishes.is_empty() {
             report.enabled.push(name.clone());
         }
-        let also = wishes.also.iter().filter_map(|word| unit.expanded(word, report));
+        let also = wishes
+            .also
+            .iter()
+            .filter_map(|word| unit.expanded(word, report));
         open.extend(also.collect::<Vec<_>>());
     }
     Ok(())
@@ -102,7 +107,11 @@ impl Unit<'_> {
             report.warn(format!("{name} is masked and is not enabled"));
             return Ok(());
         }
-        let lists = [&self.install.wanted_by, &self.install.required_by, &self.install.upheld_by];
+        let lists = [
+            &self.install.wanted_by,
+            &self.install.required_by,
+            &self.install.upheld_by,
+        ];
         for (words, suffix) in lists.into_iter().zip(SUFFIXES) {
             for word in words {
                 let Some(by) = self.expanded(word, report) else {
@@ -125,11 +134,16 @@ impl Unit<'_> {
     fn alias(&self, alias: &str) -> std::result::Result<Option<String>, &'static str> {
         let own = UnitName::parse(self.name).ok_or("is for a unit without a valid name")?;
         if let Some((folder, name)) = alias.split_once('/') {
-            let by = SUFFIXES.iter().find_map(|suffix| folder.strip_suffix(suffix));
+            let by = SUFFIXES
+                .iter()
+                .find_map(|suffix| folder.strip_suffix(suffix));
             let valid = by.is_some_and(|by| UnitName::parse(by).is_some());
             let named = UnitName::parse(name);
             let fits = named.is_some_and(|named| {
-                name == self.name || named.template().is_some_and(|it| own.template() == Some(it))
+                name == self.name
+                    || named
+                        .template()
+                        .is_some_and(|it| own.template() == Some(it))
             });
             return match valid && fits {
                 true => Ok(Some(alias.to_owned())),
@@ -160,14 +174,21 @@ impl Unit<'_> {
         let link = TreePath::new(self.scope.configuration)?.join(place)?;
         let target = self.path.as_str();
         match tree.get(&link).map(|node| &node.kind) {
-            Some(Kind::Symlink(there)) if there == target => return Ok(()),
+            Some(Kind::Symlink(there)) if there == target => {
+                report.links.push((link, target.to_owned()));
+                return Ok(());
+            }
             Some(Kind::Symlink(there)) if !replace => {
                 report.warn(format!("{}: {link} already leads to {there}", self.name));
                 return Ok(());
             }
             Some(Kind::Symlink(_)) | None => {}
             Some(other) => {
-                report.warn(format!("{}: {link} is {}, not a link", self.name, other.name()));
+                report.warn(format!(
+                    "{}: {link} is {}, not a link",
+                    self.name,
+                    other.name()
+                ));
                 return Ok(());
             }
         }

@@ -3,8 +3,17 @@
 
 /// What a unit can be. The first six may have aliases.
 const KINDS: [&str; 11] = [
-    "service", "socket", "target", "device", "timer", "path", "mount", "automount", "swap",
-    "slice", "scope",
+    "service",
+    "socket",
+    "target",
+    "device",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "slice",
+    "scope",
 ];
 const LONGEST: usize = 255;
 

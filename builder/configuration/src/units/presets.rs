@@ -88,7 +88,10 @@ impl Presets {
                 let Some(name) = parsed else { continue };
                 let fits = name.template().is_some_and(|it| it == rule.pattern);
                 let named = name.is_instance()
-                    && rule.instances.iter().any(|it| Some(it.as_str()) == name.instance);
+                    && rule
+                        .instances
+                        .iter()
+                        .any(|it| Some(it.as_str()) == name.instance);
                 if fits && name.is_template() && rule.action == Action::Enable {
                     let instances = rule.instances.iter();
                     let names = instances.map(|instance| name.with_instance(instance));
@@ -122,7 +125,8 @@ mod tests {
     #[test]
     fn the_first_rule_that_fits_counts() {
         let mut presets = Presets::default();
-        let text = "# note\nenable a.*\nenable t@.service x y\ndisable a.socket\nignore i.*\ndisable *\n";
+        let text =
+            "# note\nenable a.*\nenable t@.service x y\ndisable a.socket\nignore i.*\ndisable *\n";
         presets.read_file(text, &TreePath::root()).unwrap();
         assert_eq!(presets.of("a.socket"), Preset::Enable);
         assert_eq!(presets.of("b.service"), Preset::Disable);

@@ -29,7 +29,12 @@ pub(super) struct Install {
 
 impl Install {
     pub(super) fn is_empty(&self) -> bool {
-        let lists = [&self.aliases, &self.wanted_by, &self.required_by, &self.upheld_by];
+        let lists = [
+            &self.aliases,
+            &self.wanted_by,
+            &self.required_by,
+            &self.upheld_by,
+        ];
         lists.iter().all(|list| list.is_empty()) && self.also.is_empty()
     }
 }
@@ -85,20 +90,24 @@ fn locate_exactly(tree: &Tree, scope: &Scope, name: &str) -> Result<Option<Locat
 }
 
 /// The `[Install]` section of the unit `name` in the file `path`, with the drop-ins for it.
-pub(super) fn install(
-    tree: &Tree,
-    scope: &Scope,
-    name: &str,
-    path: &TreePath,
-) -> Result<Install> {
+pub(super) fn install(tree: &Tree, scope: &Scope, name: &str, path: &TreePath) -> Result<Install> {
     let mut install = Install::default();
     let parsed = UnitName::parse(name);
     let is_instance = parsed.is_some_and(|it| it.is_instance());
     read(&tree.read(path)?, is_instance, &mut install);
     let mut names = vec![format!("{name}.d")];
-    names.extend(parsed.and_then(|it| it.template()).map(|it| format!("{it}.d")));
+    names.extend(
+        parsed
+            .and_then(|it| it.template())
+            .map(|it| format!("{it}.d")),
+    );
     let folders: Vec<String> = (names.iter())
-        .flat_map(|name| scope.folders.iter().map(move |folder| format!("{folder}/{name}")))
+        .flat_map(|name| {
+            scope
+                .folders
+                .iter()
+                .map(move |folder| format!("{folder}/{name}"))
+        })
         .collect();
     let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
     for path in crate::fragments::find(tree, &folders, ".conf")? {

@@ -1,6 +1,6 @@
 //! Parts of a root on this machine as a tree.
 
-use fortress_tree::{Content, Metadata, Node, Tree, TreePath};
+use fortress_tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -35,6 +35,20 @@ fn take(tree: &mut Tree, root: &Path, path: &str) {
         names.sort();
         for name in names {
             take(tree, root, &format!("{path}/{}", name.to_str().unwrap()));
+        }
+    }
+}
+
+/// Writes a tree below `root`, owners apart.
+#[allow(dead_code, reason = "not every test that loads a tree stores one")]
+pub(crate) fn store(tree: &Tree, root: &Path) {
+    for (path, node) in tree.iter().filter(|(path, _)| !path.is_root()) {
+        let host = root.join(path.relative());
+        match &node.kind {
+            Kind::Directory => std::fs::create_dir(&host).unwrap(),
+            Kind::Symlink(target) => std::os::unix::fs::symlink(target, &host).unwrap(),
+            Kind::File(content) => std::fs::write(&host, content.read().unwrap()).unwrap(),
+            other => panic!("{path} is {}", other.name()),
         }
     }
 }
