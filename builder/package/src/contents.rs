@@ -62,10 +62,12 @@ impl Contents {
                 EntryKind::Directory => Shipped::Node(Kind::Directory),
                 EntryKind::Symlink(target) => Shipped::Node(Kind::Symlink(target.clone())),
                 EntryKind::HardLink(target) => {
-                    let file = places.file(target).map(|file| &items[file].shipped);
-                    match (file, places.file(target)) {
-                        (Some(Shipped::Node(Kind::File(_))), Some(file)) => Shipped::HardLink(file),
-                        (Some(Shipped::HardLink(file)), _) => Shipped::HardLink(*file),
+                    // A link to itself finds its own index, at which there is no entry yet.
+                    let file = places.file(target);
+                    let shipped = file.and_then(|file| Some((file, &items.get(file)?.shipped)));
+                    match shipped {
+                        Some((file, Shipped::Node(Kind::File(_)))) => Shipped::HardLink(file),
+                        Some((_, Shipped::HardLink(file))) => Shipped::HardLink(*file),
                         _ => {
                             return Err(refuse(format!(
                                 "is a hard link to {target}, which is no file that the package \

@@ -95,7 +95,10 @@ fn is_as_generated(known: &GeneratedBlock, block: &[&str]) -> bool {
 /// Whether every command in a line is known and nothing is substituted; the first is the
 /// argument of an earlier one if `is_argument`.
 fn is_line_known(known: &GeneratedBlock, line: &str, is_argument: bool) -> bool {
+    // `command -v` looks a program up and runs nothing.
     let line = line
+        .replace("$(command -v ", "(")
+        .replace("`command -v update-menus`", "update-menus")
         .replace("2>&1", "")
         .replace("&&", ";")
         .replace("||", ";");
