@@ -264,17 +264,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was read is quoted here: it must not move the reader's terminal.
+        let message = self
+            .kind()
+            .to_string()
+            .replace(char::is_control, "\u{fffd}");
         match self.place() {
             Some(place) => write!(
                 out,
-                "{}:{}:{}: {}\n{}",
-                place.file,
-                place.line,
-                place.column,
-                self.kind(),
-                place.excerpt
+                "{}:{}:{}: {message}\n{}",
+                place.file, place.line, place.column, place.excerpt
             ),
-            None => self.kind().fmt(out),
+            None => out.write_str(&message),
         }
     }
 }

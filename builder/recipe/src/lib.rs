@@ -1,4 +1,26 @@
 //! Recipes, boards, bases and overlays as typed TOML, resolved into a plan.
+//!
+//! ```no_run
+//! use fortress_recipe::{Library, Request};
+//! use std::path::Path;
+//!
+//! let library = Library::discover(Path::new("."))?;
+//! let plan = library.plan(&Request {
+//!     board: "x86".to_owned(),
+//!     base: Some("debian-13".to_owned()),
+//!     sets: vec![("system.hostname".to_owned(), "attic".to_owned())],
+//!     ..Request::default()
+//! })?;
+//! assert_eq!(plan.system.hostname.value, "attic");
+//! for (key, value, origin) in plan.explain() {
+//!     println!("{key} = {value} ({origin})");
+//! }
+//! # Ok::<(), fortress_recipe::Error>(())
+//! ```
+//!
+//! Files are read with exact places: every error names file, line and column and draws the line,
+//! and every value of a [`Plan`] knows where it was said. The reference of all keys is
+//! `docs/recipes.md`.
 
 mod base;
 mod board;
@@ -11,11 +33,19 @@ mod origin;
 mod overlay;
 mod plan;
 mod recipe;
+#[cfg(test)]
+mod reference;
 mod resolve;
+#[cfg(test)]
+mod robustness;
 mod section;
 mod source;
 
 pub use error::{Error, ErrorKind, Place, Result};
 pub use library::{BaseSummary, BoardSummary, Library, RecipeSummary, Request};
 pub use origin::{Origin, Sourced};
-pub use plan::*;
+pub use plan::{
+    Architecture, Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel,
+    LeftOut, Mirror, Overlay, PackageRequest, Partition, PartitionKind, PartitionSize, Plan,
+    ProjectFile, Qemu, RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
+};

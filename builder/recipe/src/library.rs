@@ -218,21 +218,16 @@ impl Library {
         self.compose(&recipe_name, architecture, &mut includes)?;
         let mut composition = includes.composition;
 
-        let mut overlays = vec![OverlayFolder {
-            path: self.root.join("overlays"),
-            shown: "overlays".to_owned(),
-        }];
+        let mut site_overlays = None;
         if let Some(site) = &request.site {
             let source = Source::read(site, site.display().to_string())?;
             composition.add(Layer::parse_site(&source)?, architecture)?;
             let beside = site.parent().unwrap_or(Path::new("")).join("overlays");
-            overlays.insert(
-                0,
-                OverlayFolder {
-                    shown: beside.display().to_string(),
-                    path: beside,
-                },
-            );
+            let beside = OverlayFolder {
+                shown: beside.display().to_string(),
+                path: beside,
+            };
+            site_overlays = Some((source, beside));
         }
         for (key, value) in &request.sets {
             let source = Source::option(option_text(key, value));
@@ -259,7 +254,11 @@ impl Library {
         Inputs {
             root: &self.root,
             bases: self.bases()?,
-            overlays,
+            overlays: OverlayFolder {
+                path: self.root.join("overlays"),
+                shown: "overlays".to_owned(),
+            },
+            site_overlays,
             board_name,
             board,
             recipe_name,

@@ -16,9 +16,9 @@ pub enum Origin {
         /// Line, from 1.
         line: u32,
     },
-    /// An option of the command line, for example `--set system.hostname=attic`.
+    /// An option of the command line.
     CommandLine {
-        /// The option, as it was given.
+        /// The option: `--board x86`; for `--set` the TOML that it means, `image.slots = 1`.
         option: String,
     },
 }

@@ -16,7 +16,7 @@ pub(crate) struct OverlayFolder {
 }
 
 /// Finds an overlay in the first of the folders that has it.
-pub(crate) fn find(name: Located<String>, folders: &[OverlayFolder]) -> Result<Located<Overlay>> {
+pub(crate) fn find(name: Located<String>, folders: &[&OverlayFolder]) -> Result<Located<Overlay>> {
     let leaves = |why: &str| {
         name.mark.error(ErrorKind::OverlayLeaves {
             name: name.value.clone(),

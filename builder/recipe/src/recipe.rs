@@ -165,8 +165,10 @@ impl Layer {
     }
 
     fn read(file: &mut Section<'_>, speaker: Speaker) -> Result<Self> {
-        let mut layer = Self::default();
-        layer.overlays = file.checked("overlays", overlay_name)?;
+        let mut layer = Self {
+            overlays: file.checked("overlays", overlay_name)?,
+            ..Self::default()
+        };
         layer.read_kernel(file.section("kernel")?, speaker)?;
         layer.read_system(file.section("system")?)?;
         layer.read_units(file.section("units")?)?;

@@ -1,7 +1,11 @@
 //! Deciding: what the board, the base and the laid-over recipes come to.
 
+mod archives;
+mod image;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::{BaseFile, Rename};
 use crate::board::{BoardFile, ByBase, Flavour};
@@ -12,12 +16,11 @@ use crate::library::{BaseSummary, REVIEWED_SCRIPTS};
 use crate::origin::{Origin, Sourced};
 use crate::overlay::{self, OverlayFolder};
 use crate::plan::{
-    Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel, LeftOut,
-    Mirror, Overlay, PackageRequest, Partition, PartitionKind, PartitionSize, Plan, ProjectFile,
-    Qemu, RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
+    Base, Board, Health, Identifiers, Kernel, LeftOut, Overlay, PackageRequest, Plan, ProjectFile,
+    Qemu, System, Trim, Units,
 };
 use crate::recipe::UnitState;
-use crate::source::Located;
+use crate::source::{Located, Source};
 
 /// Everything that was read for one request.
 pub(crate) struct Inputs<'l> {
@@ -25,8 +28,10 @@ pub(crate) struct Inputs<'l> {
     pub(crate) root: &'l Path,
     /// All bases of the project.
     pub(crate) bases: Vec<BaseSummary>,
-    /// Where overlays are looked for, in this order.
-    pub(crate) overlays: Vec<OverlayFolder>,
+    /// Where overlays are looked for.
+    pub(crate) overlays: OverlayFolder,
+    /// The site file, and where the overlays that it names are looked for first.
+    pub(crate) site_overlays: Option<(Arc<Source>, OverlayFolder)>,
     pub(crate) board_name: Located<String>,
     pub(crate) board: BoardFile,
     pub(crate) recipe_name: Located<String>,
@@ -196,7 +201,15 @@ impl Inputs<'_> {
     }
 
     fn find_overlays(&self, names: Vec<Located<String>>) -> Result<Vec<Sourced<Overlay>>> {
-        let find = |name| Ok(overlay::find(name, &self.overlays)?.sourced());
+        let find = |name: Located<String>| {
+            let mut folders = vec![&self.overlays];
+            if let Some((site, beside)) = &self.site_overlays
+                && Arc::ptr_eq(site, &name.mark.source)
+            {
+                folders.insert(0, beside);
+            }
+            Ok(overlay::find(name, &folders)?.sourced())
+        };
         names.into_iter().map(find).collect()
     }
 
@@ -308,184 +321,6 @@ impl Inputs<'_> {
             left_out: left_out.into_values().collect(),
             absent,
         })
-    }
-
-    /// The base's suites, and those of its optional ones from which something is taken.
-    fn archives(&mut self) -> Result<Vec<Archive>> {
-        let mut pins = std::mem::take(&mut self.composition.pins);
-        let mut archives = Vec::new();
-        for archive in std::mem::take(&mut self.base.archives) {
-            let only = match pins.remove(&archive.name.value) {
-                Some((mark, _)) if !archive.optional => {
-                    return Err(mark.error(ErrorKind::BadValue {
-                        key: "pins".to_owned(),
-                        got: archive.name.value,
-                        why: "this archive is always used; only optional ones are pinned"
-                            .to_owned(),
-                    }));
-                }
-                Some((_, packages)) => packages,
-                None => Vec::new(),
-            };
-            if archive.optional && only.is_empty() {
-                // Nobody takes anything from it. A pin of nothing is the same.
-                archives.push((archive.name.value, None));
-                continue;
-            }
-            let name = archive.name.value.clone();
-            let archive = Archive {
-                name: archive.name.sourced(),
-                mirror: self.mirror(&archive.mirror)?,
-                suite: archive.suite.sourced(),
-                components: sourced(archive.components),
-                keys: archive
-                    .keys
-                    .into_iter()
-                    .map(|key| self.key(key))
-                    .collect::<Result<_>>()?,
-                only: sorted(only),
-                priority: or(archive.priority, 500),
-            };
-            archives.push((name, Some(archive)));
-        }
-        archives.sort_by(|one, other| one.0.cmp(&other.0));
-        if let Some((name, (mark, _))) = pins.pop_first() {
-            let known: Vec<String> = archives.into_iter().map(|(name, _)| name).collect();
-            return Err(mark.error(ErrorKind::Unknown {
-                what: "archive",
-                nearest: nearest(&name, known.iter().map(String::as_str)),
-                name,
-                known,
-            }));
-        }
-        Ok(archives
-            .into_iter()
-            .filter_map(|(_, archive)| archive)
-            .collect())
-    }
-
-    fn mirror(&self, name: &Located<String>) -> Result<Mirror> {
-        let architecture = self.board.architecture.value.as_str();
-        let Some(mirror) = self.base.mirrors.get(&name.value) else {
-            let key = name.value.clone();
-            let within = "mirrors".to_owned();
-            return Err(name.mark.error(ErrorKind::MissingKey { key, within }));
-        };
-        let own = mirror.url_by_architecture.get(architecture);
-        Ok(Mirror {
-            name: mirror.name.clone().sourced(),
-            distribution: self.base.distribution.clone().sourced(),
-            security: or(mirror.security.clone(), false),
-            url: own.unwrap_or(&mirror.url).clone().sourced(),
-            snapshot: mirror.snapshot.clone().map(Located::sourced),
-        })
-    }
-
-    fn key(&self, name: Located<String>) -> Result<Sourced<ProjectFile>> {
-        let shown = format!("keys/archive/{}.asc", name.value);
-        let path = self.root.join(&shown);
-        if path.is_file() {
-            return Ok(name.map(|_| ProjectFile { shown, path }).sourced());
-        }
-        let mut known: Vec<String> = std::fs::read_dir(self.root.join("keys/archive"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter_map(|file| file.strip_suffix(".asc").map(str::to_owned))
-            .collect();
-        known.sort();
-        Err(name.mark.error(ErrorKind::Unknown {
-            what: "archive key",
-            nearest: nearest(&name.value, known.iter().map(String::as_str)),
-            name: name.value,
-            known,
-        }))
-    }
-
-    /// The partitions of the slots that the image has, and its sizes.
-    fn image(&mut self) -> Result<(Vec<Partition>, Image)> {
-        let scalars = std::mem::take(&mut self.composition.scalars);
-        let written = std::mem::take(&mut self.board.partitions);
-        let in_slot = |slot: &Option<Located<Slot>>, wanted| {
-            slot.as_ref().is_some_and(|slot| slot.value == wanted)
-        };
-        let has_b = written.iter().any(|part| in_slot(&part.slot, Slot::B));
-        let slots = match scalars.slots.clone() {
-            Some(slots) if slots.value == 2 && !has_b => {
-                return Err(slots.mark.error(ErrorKind::BadValue {
-                    key: "image.slots".to_owned(),
-                    got: "2".to_owned(),
-                    why: format!("board {} has no slot b", self.board_name.value),
-                }));
-            }
-            Some(slots) => slots.sourced(),
-            None => Sourced::default_value(if has_b { 2 } else { 1 }),
-        };
-        let mut esp_size = None;
-        let mut partitions = Vec::new();
-        for partition in written {
-            if slots.value == 1 && in_slot(&partition.slot, Slot::B) {
-                continue;
-            }
-            let mut size = partition.size.sourced();
-            if partition.kind.value == PartitionKind::Esp {
-                if let Some(wanted) = scalars.esp_size.clone() {
-                    size = wanted.map(PartitionSize::Bytes).sourced();
-                }
-                if let PartitionSize::Bytes(bytes) = size.value {
-                    esp_size = Some(size.clone().map(|_| bytes));
-                }
-            }
-            partitions.push(Partition {
-                kind: partition.kind.sourced(),
-                slot: partition.slot.map(Located::sourced),
-                label: partition.label.map(Located::sourced),
-                size,
-            });
-        }
-        self.check_partitions(&partitions)?;
-        if let (Some(wanted), None) = (&scalars.esp_size, &esp_size) {
-            return Err(wanted.mark.error(ErrorKind::BadValue {
-                key: "image.esp-size".to_owned(),
-                got: wanted.value.to_string(),
-                why: format!("board {} has no ESP", self.board_name.value),
-            }));
-        }
-        let image = Image {
-            filesystem: or(scalars.filesystem.clone(), RootFilesystem::Ext4),
-            headroom_percent: or(scalars.headroom_percent.clone(), 10),
-            headroom_bytes: or(scalars.headroom.clone(), 0),
-            slots,
-            esp_size,
-            var: Var {
-                format: or(scalars.var_format.clone(), VarFilesystem::Ext4),
-                minimum_size: or(scalars.var_minimum_size.clone(), 512 << 20),
-                encrypt: or(scalars.var_encrypt.clone(), Encryption::None),
-            },
-        };
-        self.composition.scalars = scalars;
-        Ok((partitions, image))
-    }
-
-    /// Refuses a board on whose partitions no image can be.
-    fn check_partitions(&self, partitions: &[Partition]) -> Result<()> {
-        let mut needed = vec![PartitionKind::Root, PartitionKind::RootVerity];
-        if self.board.firmware.value == Firmware::Uefi {
-            needed.insert(0, PartitionKind::Esp);
-        }
-        for kind in needed {
-            if partitions
-                .iter()
-                .all(|partition| partition.kind.value != kind)
-            {
-                return Err(self.board.firmware.mark.error(ErrorKind::MissingKey {
-                    key: format!("kind = \"{}\"", kind.as_str()),
-                    within: "partitions".to_owned(),
-                }));
-            }
-        }
-        Ok(())
     }
 
     fn reviewed_scripts(&mut self) -> Result<Sourced<ProjectFile>> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{ErrorKind, Result, nearest};
+use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::source::{Located, Mark, Source, SourceKind};
 
 /// Parses a text and reads it.
@@ -77,11 +77,29 @@ impl<'d> Section<'d> {
 
     /// The value of a key that must be there.
     pub(crate) fn need(&mut self, key: &'static str) -> Result<Value<'d>> {
-        self.get(key).ok_or_else(|| {
-            self.mark.error(ErrorKind::MissingKey {
+        if let Some(value) = self.get(key) {
+            return Ok(value);
+        }
+        // A slip of the pen is told as such, at its place.
+        let slips = self.table.into_iter().flat_map(|table| table.keys());
+        let slip = slips
+            .filter(|slip| !self.asked.contains(&slip.get_ref().as_ref()))
+            .find(|slip| strsim::normalized_damerau_levenshtein(slip.get_ref(), key) >= 0.7);
+        Err(match slip {
+            // The keys that come after are not known yet, so none are listed.
+            Some(slip) => {
+                let kind = ErrorKind::UnknownKey {
+                    key: slip.get_ref().to_string(),
+                    within: self.path.clone(),
+                    nearest: Some(key.to_owned()),
+                    known: Vec::new(),
+                };
+                Mark::new(self.source.clone(), slip.span()).error(kind)
+            }
+            None => self.mark.error(ErrorKind::MissingKey {
                 key: key.to_owned(),
                 within: self.path.clone(),
-            })
+            }),
         })
     }
 
@@ -213,7 +231,7 @@ impl<'d> Section<'d> {
 }
 
 impl<'d> Value<'d> {
-    fn wrong_type(&self, expected: &'static str) -> crate::error::Error {
+    fn wrong_type(&self, expected: &'static str) -> Error {
         let got = match self.value {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a number",
@@ -231,7 +249,7 @@ impl<'d> Value<'d> {
     }
 
     /// The error that a value cannot be.
-    pub(crate) fn bad(&self, got: impl ToString, why: impl Into<String>) -> crate::error::Error {
+    pub(crate) fn bad(&self, got: impl ToString, why: impl Into<String>) -> Error {
         self.mark.error(ErrorKind::BadValue {
             key: self.path.clone(),
             got: got.to_string(),
