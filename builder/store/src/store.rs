@@ -62,7 +62,7 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// `$XDG_CACHE_HOME/fortress`, or else `~/.cache/fortress`.
+    /// `$XDG_CACHE_HOME/fortress/store`, or else `~/.cache/fortress/store`.
     pub fn default_path() -> Result<PathBuf> {
         let absolute = |name: &str| {
             std::env::var_os(name)
@@ -71,7 +71,7 @@ impl Store {
         };
         absolute("XDG_CACHE_HOME")
             .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-            .map(|cache| cache.join("fortress"))
+            .map(|cache| cache.join("fortress/store"))
             .ok_or(Error::NoHome)
     }
 

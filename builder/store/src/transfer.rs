@@ -391,6 +391,8 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{content_range, looks_like_html};
 
     #[test]
@@ -408,6 +410,15 @@ mod tests {
             "bytes 0-99999999999999999999/*",
         ] {
             assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_range_is_sound_or_none(header in "(bytes)?[ 0-9*/-]{0,60}|.{0,60}") {
+            if let Some((first, Some(length))) = content_range(&header) {
+                prop_assert!(first < length);
+            }
         }
     }
 

@@ -530,9 +530,11 @@ fn certificates_are_those_of_the_system_and_may_be_missing() {
 fn the_default_folder() {
     // Read here and not set: variables belong to the whole process.
     let expected = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) if Path::new(&cache).is_absolute() => Path::new(&cache).join("fortress"),
+        (Some(cache), _) if Path::new(&cache).is_absolute() => {
+            Path::new(&cache).join("fortress/store")
+        }
         (_, Some(home)) if Path::new(&home).is_absolute() => {
-            Path::new(&home).join(".cache/fortress")
+            Path::new(&home).join(".cache/fortress/store")
         }
         _ => {
             assert!(matches!(Store::default_path(), Err(Error::NoHome)));
