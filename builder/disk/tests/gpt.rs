@@ -1,5 +1,9 @@
 //! Partition tables judged by sgdisk, sfdisk and systemd.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 use fortress_disk::gpt::{
     self, Attributes, DiskLayout, LayoutOptions, PartitionEntry, partition_types,

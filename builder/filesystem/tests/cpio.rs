@@ -1,5 +1,9 @@
 //! cpio archives judged by GNU cpio.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 mod common;
 

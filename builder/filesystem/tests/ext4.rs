@@ -1,5 +1,9 @@
 //! ext4 judged by e2fsck, dumpe2fs and the kernel.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! FAT32 judged by fsck.fat and mtools; the reader judged by the writer.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 mod common;
 
