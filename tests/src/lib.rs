@@ -1,5 +1,9 @@
 //! What tests across the workspace share: the oracle root, in which the field's own tools run.
 
+mod archive;
+mod gpg;
 mod oracle;
 
+pub use archive::{FixtureArchive, FixtureCompression, FixturePackage};
+pub use gpg::Gpg;
 pub use oracle::{Oracle, Outcome};

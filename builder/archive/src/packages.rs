@@ -474,13 +474,13 @@ mod tests {
             (stanza().replace("SHA256", "SHA1"), "no SHA256"),
             (
                 stanza().replace("SHA256: ", "SHA256: x"),
-                "line 15: SHA256 is not a digest",
+                "line 16: SHA256 is not a digest",
             ),
             (
                 stanza() + "Version: 2\n",
-                "line 16: the field Version is there twice",
+                "line 17: the field Version is there twice",
             ),
-            (format!("\n\n{}what?\n", stanza()), "line 18: not a field"),
+            (format!("\n\n{}what?\n", stanza()), "line 19: not a field"),
             (" what?\n".into(), "line 1: a continuation of nothing"),
             (
                 format!("X: {}\n", "x".repeat(2 << 20)),

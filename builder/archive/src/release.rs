@@ -278,7 +278,7 @@ mod tests {
         assert!(matches!(missing, ReleaseFault::NoIndex(_)), "{missing}");
         for (text, what) in [
             (
-                text().replace("Date: Sat", "Date: Someday"),
+                text().replace("Date: Sat, 15", "Date: Sat, 31"),
                 "line 4: not a date",
             ),
             (text().replace("\nDate:", "\nDatum:"), "no Date"),

@@ -6,6 +6,8 @@
 
 mod explain;
 mod propose;
+#[cfg(test)]
+mod tests;
 mod universe;
 
 use std::collections::{BTreeMap, BTreeSet};
