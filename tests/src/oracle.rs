@@ -93,9 +93,27 @@ impl Oracle {
     /// When it cannot be started.
     #[track_caller]
     pub fn run(&self, command: &[&str]) -> Outcome {
-        let ran = Command::new("chroot")
-            .arg(&self.root)
-            .args(command)
+        let mut chroot = Command::new("chroot");
+        chroot.arg(&self.root).args(command);
+        Self::finish(chroot, command)
+    }
+
+    /// As [`Oracle::run`], for tools that need `/proc`: it is mounted for this command alone.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn run_with_proc(&self, command: &[&str]) -> Outcome {
+        const SCRIPT: &str = r#"mount -t proc proc "$0/proc" && exec chroot "$0" "$@""#;
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", SCRIPT]);
+        unshare.arg(&self.root).args(command);
+        Self::finish(unshare, command)
+    }
+
+    #[track_caller]
+    fn finish(mut prepared: Command, command: &[&str]) -> Outcome {
+        let ran = prepared
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C")
             .output();

@@ -195,7 +195,10 @@ impl Making<'_> {
         let holder = |id: u32| self.accounts.groups.iter().find(|group| group.id == id);
         let wanted = match id {
             Id::Fixed(id) => Some(*id),
-            Id::OwnerOf(path) => self.owner(path)?.map(|(_, group)| group),
+            Id::OwnerOf(path) => self
+                .owner(path)?
+                .map(|(_, group)| group)
+                .filter(|id| holder(*id).is_none()),
             Id::Any => None,
         };
         let fixed = wanted.or_else(|| self.allocator.fixed_group(name));
@@ -223,12 +226,15 @@ impl Making<'_> {
         if self.accounts.user(name).is_some() {
             return Ok(());
         }
+        let holder = |id: u32| self.accounts.users.iter().find(|user| user.id == id);
         let wanted = match &wish.id {
             Id::Fixed(id) => Some(*id),
-            Id::OwnerOf(path) => self.owner(path)?.map(|(user, _)| user),
+            Id::OwnerOf(path) => self
+                .owner(path)?
+                .map(|(user, _)| user)
+                .filter(|id| holder(*id).is_none()),
             Id::Any => self.allocator.fixed_user(name),
         };
-        let holder = |id: u32| self.accounts.users.iter().find(|user| user.id == id);
         if let Some(id) = wanted
             && let Some(other) = holder(id)
         {

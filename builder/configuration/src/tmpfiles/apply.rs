@@ -94,15 +94,18 @@ impl Apply<'_> {
         self.make(line, path, 0o644, Kind::File(content.into()))
     }
 
+    /// Writes into a file that is there: in place of what it has (`f+`), over its beginning
+    /// (`w`) or behind its end (`w+`).
     fn overwrite(&mut self, line: &Line, path: &TreePath) -> Result<()> {
-        let added = line.argument.clone().unwrap_or_default();
-        let appends = line.kind == 'w' && line.plus;
-        let mut content = if appends {
-            self.tree.read(path)?
-        } else {
-            Vec::new()
-        };
-        content.extend(added);
+        let mut content = line.argument.clone().unwrap_or_default();
+        if line.kind == 'w' {
+            let old = self.tree.read(path)?;
+            if line.plus {
+                content.splice(..0, old);
+            } else {
+                content.extend(old.into_iter().skip(content.len()).collect::<Vec<u8>>());
+            }
+        }
         if let Some(Node {
             kind: Kind::File(old),
             ..
