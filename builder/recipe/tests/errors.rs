@@ -1,4 +1,10 @@
 //! What is wrong is told with what, where and why.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by them"
+)]
 
 mod fixture;
 

@@ -1,4 +1,10 @@
 //! What files come to: layers, names, archives, defaults and origins.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by them"
+)]
 
 mod fixture;
 

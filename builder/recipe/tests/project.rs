@@ -1,4 +1,10 @@
 //! The project's own boards, recipes, bases and keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by them"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
