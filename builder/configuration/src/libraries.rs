@@ -92,9 +92,10 @@ fn take(
             continue;
         };
         let name = library.name.unwrap_or_else(|| file.to_owned());
-        // A link counts as one if it has the library's own name, or is its development link.
+        // A link counts as one, by its own name, if that is the library's or a development link's.
         let is_link = matches!(node.kind, Kind::Symlink(_))
             && (file == name || (file.ends_with(".so") && name.starts_with(file)));
+        let name = if is_link { file.to_owned() } else { name };
         let candidate = Candidate {
             file: file.to_owned(),
             is_link,
@@ -118,7 +119,7 @@ fn take(
         }
     }
     for (name, candidate) in found {
-        if !candidate.is_link {
+        if !candidate.is_link && variant.is_none() {
             link(tree, real, &name, &candidate.file)?;
         }
         // Where a variant is looked for must hold it whatever links say.
