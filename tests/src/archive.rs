@@ -465,8 +465,19 @@ fn tar(files: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
         header.set_gid(0);
         header.set_mtime(1_700_000_000);
         header.set_size(contents.len() as u64);
+        let _ = header
+            .set_username("root")
+            .and_then(|()| header.set_groupname("root"));
         let path = format!("./{path}");
-        let _ = builder.append_data(&mut header, path, contents);
+        match header.as_old_mut().name.get_mut(..path.len()) {
+            // The crate would take the `./` away that dpkg-deb writes.
+            Some(name) => {
+                name.copy_from_slice(path.as_bytes());
+                header.set_cksum();
+                builder.append(&header, contents).unwrap();
+            }
+            None => builder.append_data(&mut header, path, contents).unwrap(),
+        }
     };
     for folder in folders {
         append(&folder, 0o755, tar::EntryType::Directory, b"");

@@ -2,6 +2,12 @@
 //!
 //! apt is Debian 13's (3.0, whose `apt-get` resolves by apt's classic solver), run in the oracle
 //! root on the very index files that ours read, laid out as a `file:` archive.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

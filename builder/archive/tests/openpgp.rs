@@ -1,4 +1,10 @@
 //! Whose signature counts, judged on keys and signatures that GnuPG makes, beside gpgv's verdict.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 use std::fs;
 use std::path::Path;

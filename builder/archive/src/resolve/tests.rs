@@ -302,7 +302,7 @@ fn says_what_is_wrong() {
             .lines()
             .next()
             .unwrap_or_default(),
-        "cannot read the request \"nginx|\": no sound name in \"\""
+        "cannot read the request \"nginx|\": no sound name in \" \""
     );
     let error = closure(&index, &request(&["nginx=7"]));
     assert!(
