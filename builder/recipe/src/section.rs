@@ -257,10 +257,13 @@ impl<'d> Value<'d> {
         })
     }
 
-    /// A text.
+    /// A text. On the command line `1.2` is one too, where a text is asked for.
     pub(crate) fn text(&self) -> Result<Located<String>> {
+        let bare = self.source.kind == SourceKind::Option;
         match self.value {
             DeValue::String(text) => Ok(Located::new(text.to_string(), self.mark.clone())),
+            DeValue::Array(_) | DeValue::Table(_) => Err(self.wrong_type("a text")),
+            _ if bare => Ok(Located::new(self.mark.written(), self.mark.clone())),
             _ => Err(self.wrong_type("a text")),
         }
     }

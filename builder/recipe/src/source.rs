@@ -175,6 +175,12 @@ impl Mark {
         Self::new(Source::option(text), range)
     }
 
+    /// What is written there.
+    pub(crate) fn written(&self) -> String {
+        let text = self.source.text.get(self.range.clone());
+        text.unwrap_or_default().to_owned()
+    }
+
     /// An error about this place.
     pub(crate) fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, Some(self.source.place(&self.range)))

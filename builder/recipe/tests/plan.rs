@@ -163,7 +163,7 @@ system.hostname = "outer"
         set("kernel.command-line", "nosmt"),
         set("image.headroom-percent", "30"),
         set("packages.install", "[\"strace\"]"),
-        set("version", "2.1+git"),
+        set("version", "2.1"),
     ];
     let plan = project.library().plan(&request).unwrap();
     assert_eq!(plan.system.hostname.value, "cellar");
@@ -173,7 +173,7 @@ system.hostname = "outer"
     );
     assert_eq!(values(&plan.kernel.command_line).last(), Some(&"nosmt"));
     assert_eq!(plan.image.headroom_percent.value, 30);
-    assert_eq!(plan.version.value, "2.1+git");
+    assert_eq!(plan.version.value, "2.1");
     assert!(packages(&plan).contains(&"strace"));
 }
 
