@@ -11,6 +11,9 @@ use fortress_progress::Observer;
 use std::path::Path;
 use std::time::Duration;
 
+/// How long a kernel may take to its panic; one that takes longer will not come to it.
+const LONGEST: Duration = Duration::from_secs(180);
+
 /// What a kernel alone took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BareKernel {
@@ -45,6 +48,7 @@ pub fn bare_kernel(
         command_line: format!("{command_line} console={console} printk.time=1"),
     };
     test.plan = vec![Step::Boot];
+    test.timeout = test.timeout.min(LONGEST);
     test.expectation = Expectation::Passes;
     test.alterations = Vec::new();
     test.network = Network::None;

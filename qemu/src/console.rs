@@ -1,6 +1,7 @@
 //! The guest's serial console: bytes become lines, lines become a log.
 
 use crate::error::{Error, Result};
+use crate::stage::waited_for;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -109,10 +110,13 @@ impl Log {
 
     /// Adds a line that came so many seconds after power-on.
     pub(crate) fn add(&mut self, seconds: f64, line: &str) -> Result<()> {
-        if self.last.len() == QUOTED {
-            self.last.pop_front();
+        // systemd's line about what it waits for comes again and again, and would push out the rest.
+        if waited_for(line).is_none() {
+            if self.last.len() == QUOTED {
+                self.last.pop_front();
+            }
+            self.last.push_back(line.to_owned());
         }
-        self.last.push_back(line.to_owned());
         if self.written > LARGEST_LOG {
             return Ok(());
         }

@@ -188,7 +188,8 @@ pub struct BootTest {
     pub network: Network,
     /// What executes the guest's instructions.
     pub acceleration: Acceleration,
-    /// Keep the machine's disk overlay, variables and a last picture of the screen.
+    /// Keep the machine's disk overlay, variables and a last picture of the screen. The machine
+    /// then has a screen, which costs it a second or two of its boot.
     pub keep: bool,
     /// Put the guest's console on this terminal, without a timeout; Ctrl-] ends it.
     pub interactive: bool,

@@ -39,6 +39,7 @@ const SIGNS: &[(&str, Stage)] = &[
     ("Booting Linux on physical CPU", Stage::Kernel),
     ("Run /init as init process", Stage::Initrd),
     ("Running in initrd", Stage::Initrd),
+    ("Booting initrd of", Stage::Initrd),
     ("Reached target initrd", Stage::Initrd),
     ("Switching root", Stage::SwitchRoot),
     ("Starting initrd-switch-root", Stage::SwitchRoot),
@@ -52,7 +53,8 @@ const SIGNS: &[(&str, Stage)] = &[
 pub(crate) struct Progress {
     stage: Stage,
     seconds: [Option<f64>; 8],
-    targets: Vec<String>,
+    target: Option<String>,
+    waiting: Option<String>,
     kernel_lines: bool,
 }
 
@@ -66,7 +68,8 @@ impl Progress {
                 Stage::Firmware
             },
             seconds: [None; 8],
-            targets: Vec::new(),
+            target: None,
+            waiting: None,
             kernel_lines: false,
         }
     }
@@ -74,10 +77,10 @@ impl Progress {
     /// Looks at a line; gives the stage if the boot reached a further one with it.
     pub(crate) fn look(&mut self, seconds: f64, line: &str) -> Option<Stage> {
         if let Some((_, target)) = line.split_once("Reached target ") {
-            let target: String = target.trim_end_matches('.').chars().take(80).collect();
-            if self.targets.len() < 100 {
-                self.targets.push(target);
-            }
+            self.target = Some(target.trim_end_matches('.').chars().take(80).collect());
+            self.waiting = None;
+        } else if let Some(job) = waited_for(line) {
+            self.waiting = Some(job.chars().take(80).collect());
         }
         let stage = if let Some(sign) = SIGNS.iter().rev().find(|sign| line.contains(sign.0)) {
             sign.1
@@ -120,13 +123,27 @@ impl Progress {
 
     /// Where the boot stands, in words.
     pub(crate) fn tell(&self) -> String {
-        match self.targets.last() {
-            Some(target) if self.stage < Stage::Reported => {
-                format!("{}, last target reached: {target}", self.stage.name())
-            }
-            _ => self.stage.name().to_owned(),
+        let mut words = self.stage.name().to_owned();
+        if self.stage == Stage::Reported {
+            return words;
         }
+        if let Some(target) = &self.target {
+            words.push_str(&format!(", last target reached: {target}"));
+        }
+        if let Some(waiting) = &self.waiting {
+            words.push_str(&format!(", waiting for {waiting}"));
+        }
+        words
     }
+}
+
+/// What systemd says it waits for, in the line that it writes over again and again:
+/// `[ ***  ] (1 of 3) Job dev-mapper-root.device/start running (7s / 1min 30s)`.
+pub(crate) fn waited_for(line: &str) -> Option<&str> {
+    let (head, job) = line.split_once("Job ")?;
+    let (job, _) = job.split_once(" running (")?;
+    let spinner = head.starts_with('[') && head.contains('*');
+    spinner.then(|| job.trim_end_matches("/start"))
 }
 
 /// Whether a line has the kernel's time stamp, as in `[    1.234567] text`.
@@ -184,6 +201,9 @@ mod tests {
             assert_eq!(progress.look(at as f64, line), stage, "{line}");
         }
         assert!(progress.tell().ends_with("network.target - Network"));
+        let waits = "[ ***  ] (1 of 3) Job var.mount/start running (7s / 1min 30s)";
+        assert_eq!(progress.look(8.5, waits), None);
+        assert!(progress.tell().ends_with(", waiting for var.mount"));
         assert_eq!(progress.when(Stage::Kernel), Some(1.0));
         progress.look(
             9.0,

@@ -8,8 +8,8 @@ mod fixture;
 use fixture::Fixture;
 use fortress_progress::{Observer, Silent, Stage, Unit};
 use fortress_qemu::{
-    Acceleration, Alteration, Error, Expectation, Outcome, RebootBy, Report, Step, Verdict,
-    bare_kernel, run,
+    Acceleration, Alteration, Error, Expectation, Firmware, Outcome, RebootBy, Report, Step,
+    Verdict, bare_kernel, run,
 };
 use std::io::Write;
 use std::path::PathBuf;
@@ -137,9 +137,11 @@ fn an_image_boots_by_uefi_and_an_alteration_that_nobody_notices_is_not_caught() 
     );
     test.expectation = Expectation::Caught;
     test.acceleration = Acceleration::Emulation;
+    test.firmware = Firmware::Uefi { secure_boot: true };
     let report = run(&test, &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Failed, "{report}");
     assert!(report.summary.contains("not caught"), "{report}");
+    assert!(report.firmware.contains("secboot"), "{report}");
 }
 
 #[test]
