@@ -17,7 +17,6 @@ pub struct Metadata {
     /// date epoch.
     pub modified: i64,
     /// Extended attributes by full name (`security.capability`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Vec<u8>>,
 }
 
