@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 /// Goes up whenever unpacking gives another tree from the same packages.
-const FORMAT: &str = "unpacked 1";
+const FORMAT: &str = "unpacked 2";
 /// What the store calls kept trees.
 const KIND: &str = "unpacked";
 

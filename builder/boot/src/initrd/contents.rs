@@ -1,12 +1,15 @@
 //! What an initrd holds besides modules: only what opening the verified root takes. Each entry is
 //! attack surface and, at each boot, time.
 
-/// Directories and mount points.
-pub(super) const DIRECTORIES: [&str; 9] = [
+/// Directories and mount points, and the links of a merged /usr.
+pub(super) const DIRECTORIES: [&str; 12] = [
+    "/bin",
     "/dev",
     "/etc",
+    "/lib",
     "/proc",
     "/run",
+    "/sbin",
     "/sys",
     "/sysroot",
     "/tmp",
@@ -15,11 +18,12 @@ pub(super) const DIRECTORIES: [&str; 9] = [
 ];
 
 /// Programs, with what they load.
-pub(super) const PROGRAMS: [&str; 17] = [
+pub(super) const PROGRAMS: [&str; 18] = [
     "/usr/bin/dash",
     "/usr/bin/kmod",
     "/usr/bin/mkdir",
     "/usr/bin/mount",
+    "/usr/bin/sync",
     "/usr/bin/systemctl",
     "/usr/bin/systemd-repart",
     "/usr/bin/udevadm",
@@ -44,8 +48,10 @@ pub(super) const LIBRARIES: [&str; 4] = [
 ];
 
 /// Plain files, where the base has them.
-pub(super) const OPTIONAL: [&str; 11] = [
+pub(super) const OPTIONAL: [&str; 13] = [
+    "/etc/group",
     "/etc/mke2fs.conf",
+    "/etc/passwd",
     "/usr/lib/os-release",
     "/etc/os-release",
     "/usr/lib/udev/rules.d/50-udev-default.rules",

@@ -97,14 +97,16 @@ impl<'a> Copier<'a> {
     }
 
     /// Where the loader finds a library: in the run path of who needs it, then where it always
-    /// looks (ld.so(8)).
+    /// looks (ld.so(8)). A library beside the one that needs it was loaded before it, by a
+    /// program whose run path names their folder.
     fn find(&self, library: &str, needed_by: &TreePath, dynamic: &Dynamic) -> Option<TreePath> {
         let origin = needed_by.parent()?;
         let own = dynamic
             .run_path
             .iter()
             .filter_map(|folder| TreePath::new(&folder.replace("$ORIGIN", origin.as_str())).ok());
-        own.chain(self.search.iter().cloned())
+        own.chain(std::iter::once(origin.clone()))
+            .chain(self.search.iter().cloned())
             .filter_map(|folder| folder.join(library).ok())
             .find(|path| self.root.find(path).is_some())
     }
