@@ -26,6 +26,8 @@ const FOLDERS: [&str; 4] = [
 ];
 /// The database.
 const COMPILED: &str = "/usr/lib/udev/hwdb.bin";
+/// How the name of systemd's private library begins; its version follows.
+const SHARED_LIBRARY: &str = "libsystemd-shared-";
 
 /// Compiles the tree's `hwdb.d`, as `systemd-hwdb --usr update` does. Gives the number of
 /// properties; with none, nothing is written. Lines that mean nothing are left out.
@@ -33,7 +35,16 @@ const COMPILED: &str = "/usr/lib/udev/hwdb.bin";
 /// # Errors
 /// Sources that cannot be read or are beyond all measure, or a tree that cannot be written.
 pub fn write(tree: &mut Tree) -> Result<usize> {
-    match compile(tree)? {
+    let compiled = compile(tree)?;
+    store(tree, compiled)
+}
+
+/// Puts what [`compile`] gave in its place. Gives the number of properties.
+///
+/// # Errors
+/// A tree that cannot be written.
+pub fn store(tree: &mut Tree, compiled: Option<(Vec<u8>, usize)>) -> Result<usize> {
+    match compiled {
         Some((bytes, properties)) => {
             tree.write(&TreePath::new(COMPILED)?, 0o444, bytes)?;
             Ok(properties)
@@ -43,10 +54,10 @@ pub fn write(tree: &mut Tree) -> Result<usize> {
 }
 
 /// The database's bytes and how many properties are in it; none without sources. (Apart from
-/// [`write`] so that it can run beside other work on the tree.)
+/// [`write()`] so that it can run beside other work on the tree.)
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn compile(tree: &Tree) -> Result<Option<(Vec<u8>, usize)>> {
     let mut database = Database::new();
     let files = crate::fragments::find(tree, &FOLDERS, ".hwdb")?;
@@ -59,10 +70,31 @@ pub fn compile(tree: &Tree) -> Result<Option<(Vec<u8>, usize)>> {
     Ok((properties > 0).then(|| (database.encode(version), properties)))
 }
 
+/// What [`compile`] reads, as a tree of its own: it can be compiled while others change the
+/// whole one.
+///
+/// # Errors
+/// None but the tree's own.
+pub fn sources(tree: &Tree) -> Result<Tree> {
+    let mut sources = Tree::new(tree.epoch());
+    let is_source = |path: &TreePath| {
+        let path = path.as_str();
+        let within = |folder: &str| {
+            let rest = path.strip_prefix(folder);
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        FOLDERS.iter().any(|folder| within(folder)) || path.contains(SHARED_LIBRARY)
+    };
+    for (path, node) in tree.iter().filter(|(path, _)| is_source(path)) {
+        sources.place(path, node.clone())?;
+    }
+    Ok(sources)
+}
+
 /// The version of systemd in the tree, which its private library's name has; 0 without one.
 fn systemd_version(tree: &Tree) -> u64 {
     let versions = tree.iter().filter_map(|(path, _)| {
-        let version = path.name().strip_prefix("libsystemd-shared-")?;
+        let version = path.name().strip_prefix(SHARED_LIBRARY)?;
         let digits = version
             .split(|letter: char| !letter.is_ascii_digit())
             .next()?;

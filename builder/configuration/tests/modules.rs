@@ -1,5 +1,7 @@
 //! Module data against Debian's own depmod and modprobe, on Debian's own kernel.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 #[path = "host/mod.rs"]
 mod host;
 

@@ -1,5 +1,7 @@
 //! Units against systemd's own `systemctl preset-all`, `enable`, `disable` and `mask`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 #[path = "host/mod.rs"]
 mod host;
 
