@@ -359,3 +359,21 @@ impl Lock {
         changes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn never_panics(
+            text in "\\PC*",
+            lines in proptest::collection::vec("(format|date|size|path|source) = (1|\"[a-z0-9/.:-]{0,20}\")", 0..9),
+        ) {
+            let _ = Lock::from_toml(&text);
+            let table = format!("format = 1\n[[package]]\n{}\n[[suite]]\n{}", lines.join("\n"), lines.join("\n"));
+            let _ = Lock::from_toml(&table);
+        }
+    }
+}

@@ -9,12 +9,17 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fortress_archive::{Fault, Keyring, Refusal, Verified};
 use fortress_progress::Silent;
 use fortress_store::{Client, ClientOptions, mirrors};
 use fortress_tests::{Gpg, Oracle};
+use pgp::composed::{Deserializable, SignedPublicKey};
+use pgp::packet::{Subpacket, SubpacketData};
+use pgp::ser::Serialize;
+use proptest::prelude::*;
 
 const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;
@@ -365,6 +370,72 @@ fn refuses_signatures_of_other_times_and_kinds() {
         String::from_utf8(detached).unwrap()
     );
     assert_eq!(fault(&ring, &document), Fault::NotOverText);
+}
+
+/// Without the subkey's own signature over the primary key, anyone could adopt it.
+#[test]
+fn refuses_a_subkey_that_does_not_vouch_for_its_primary_key() {
+    let mut gpg = gpg();
+    let key = gpg.generate("archive", "ed25519", "never");
+    gpg.run(&["--quick-add-key", &key, "ed25519", "sign", "never"], b"");
+    let document = sign(&mut gpg, &key, &[]);
+    let (mut adopted, _) = SignedPublicKey::from_armor_single(gpg.export(&key).as_slice()).unwrap();
+    assert!(verify(&adopted.to_bytes().unwrap(), &document).is_ok());
+    // GnuPG keeps it where no signature covers it.
+    let binding = &mut adopted.public_subkeys[0].signatures[0];
+    let embedded = |part: &Subpacket| matches!(part.data, SubpacketData::EmbeddedSignature(_));
+    let parts = &binding.config().unwrap().unhashed_subpackets;
+    let place = parts.iter().position(embedded).unwrap();
+    binding.unhashed_subpacket_remove(place).unwrap();
+    assert_eq!(
+        fault(&adopted.to_bytes().unwrap(), &document),
+        Fault::KeyUnbound
+    );
+}
+
+/// A key and what it signed, made once for many cases.
+fn sample() -> &'static (Vec<u8>, String) {
+    static SAMPLE: OnceLock<(Vec<u8>, String)> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let mut gpg = gpg();
+        let key = gpg.generate("archive", "ed25519", "never");
+        let document = sign(&mut gpg, &key, &[]);
+        (gpg.export(&key), document)
+    })
+}
+
+proptest! {
+    /// Whatever is changed: what is taken for signed is what was signed.
+    #[test]
+    fn takes_nothing_else_for_signed(
+        place in 0..1000_usize,
+        with in prop_oneof!["\\PC{0,3}", Just("\n".to_owned()), Just("\n-----".to_owned()), Just("\r".to_owned())],
+        taken in 0..3_usize,
+    ) {
+        let (ring, document) = sample();
+        let start = place % document.len();
+        let end = (start + taken).min(document.len());
+        let changed = format!("{}{with}{}", &document[..start], &document[end..]);
+        if let Ok(verified) = verify(ring, &changed) {
+            prop_assert_eq!(verified.text, TEXT.trim_end_matches('\n'));
+        }
+    }
+
+    /// A damaged key is another key or none; never a panic.
+    #[test]
+    fn survives_damaged_keys(place in 0..2000_usize, byte in any::<u8>(), cut in any::<bool>()) {
+        let (ring, document) = sample();
+        let (key, _) = SignedPublicKey::from_armor_single(ring.as_slice()).unwrap();
+        let mut bytes = key.to_bytes().unwrap();
+        let place = place % bytes.len();
+        match cut {
+            true => bytes.truncate(place),
+            false => bytes[place] = byte,
+        }
+        if let Ok(keys) = Keyring::parse(&[&bytes]) {
+            let _ = keys.verify(document.as_bytes(), now());
+        }
+    }
 }
 
 #[test]
