@@ -65,75 +65,147 @@ pub fn configure(
     facts: &dyn FactsCache,
     observer: &dyn Observer,
 ) -> Result<Report> {
-    let mut run = Run::new(observer);
-    let present: Vec<&str> = packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
-    let architecture = architecture(packages);
-    let data = PackageData::known()?.with(&settings.package_data);
-    let identifiers = Identifiers::known()?.with(&settings.identifiers);
-    let database = TreePath::new(database::FOLDER)?;
-    let hostname = &settings.hostname;
-    let mut gone = BTreeSet::new();
-    let mut indexes = BTreeMap::new();
-
-    run.job("trim", || {
-        let (done, paths) = trim::run(tree, &settings.trim)?;
-        gone = paths;
-        Ok(done)
-    })?;
-    run.job("users", || {
-        users::run(tree, &present, architecture, &data, &identifiers, settings)
-    })?;
-    run.job("files", || files::run(tree, &present, architecture, &data))?;
-    run.job("owners", || {
-        owners::run(tree, &present, architecture, &data)
-    })?;
-    run.job("alternatives", || {
-        alternatives::run(tree, packages, architecture, &data, &database)
-    })?;
-    run.job("shells", || shells::run(tree))?;
-    run.job("units", || {
-        let report = units::apply(tree, &settings.units)?;
-        Ok(Done {
-            summary: format!("{} enabled", report.enabled.len()),
-            warnings: report.warnings,
-        })
-    })?;
-    run.job("PAM", || pam::run(tree))?;
-    run.job("name services", || {
-        name_services::run(tree, &present, &data)
-    })?;
-    run.job("AppArmor", || apparmor::run(tree, packages))?;
-    run.job("audit rules", || audit::run(tree))?;
-    run.job("system", || system::run(tree, settings))?;
-    run.job("certificates", || certificates::run(tree))?;
-    run.job("kernel modules", || {
-        for release in modules::releases(tree) {
-            let index = modules::index(tree, &release, facts)?;
-            modules::write(tree, &index)?;
-            indexes.insert(release, index);
-        }
-        Ok(Done::new(format!("{} kernels", indexes.len())))
-    })?;
-    run.job("libraries", || {
-        counted(libraries::write(tree)?, "libraries")
-    })?;
-    run.job("hardware", || counted(hardware::write(tree)?, "entries"))?;
-    run.job("catalog", || counted(catalog::write(tree)?, "messages"))?;
-    run.job("tmpfiles", || tmpfiles::run(tree, hostname, architecture))?;
-    run.job("dpkg database", || {
-        database::run(tree, packages, architecture, &data, &gone)
-    })?;
-    run.job("stamps", || stamps::run(tree))?;
-    run.job("state", || {
-        state::run(tree, &[database::LINK], hostname, architecture)
+    let mut configuration = Configuration {
+        packages,
+        settings,
+        present: packages
+            .iter()
+            .map(|package| package.name.as_str())
+            .collect(),
+        architecture: architecture(packages),
+        data: PackageData::known()?.with(&settings.package_data),
+        identifiers: Identifiers::known()?.with(&settings.identifiers),
+        modules: BTreeMap::new(),
+        run: Run::new(observer),
+    };
+    // Long, on one core, and nobody waits for it: so it runs beside everything else.
+    let sources = hardware::sources(tree)?;
+    let (done, compiled) = rayon::join(
+        || configuration.of(tree, facts),
+        || hardware::compile(&sources),
+    );
+    done?;
+    let compiled = compiled?;
+    let Configuration {
+        mut run, modules, ..
+    } = configuration;
+    run.job("hardware", || {
+        counted(hardware::store(tree, compiled)?, "entries")
     })?;
     Ok(Report {
         jobs: run.jobs,
-        modules: indexes,
+        modules,
     })
+}
+
+/// What jobs are told, and what they find out.
+struct Configuration<'a> {
+    packages: &'a [Package],
+    settings: &'a Settings,
+    present: Vec<&'a str>,
+    architecture: &'a str,
+    data: PackageData,
+    identifiers: Identifiers,
+    modules: BTreeMap<String, ModuleIndex>,
+    run: Run<'a>,
+}
+
+impl Configuration<'_> {
+    fn of(&mut self, tree: &mut Tree, facts: &dyn FactsCache) -> Result<()> {
+        let gone = self.contents(tree)?;
+        self.run.job("units", || {
+            let report = units::apply(tree, &self.settings.units)?;
+            Ok(Done {
+                summary: format!("{} enabled", report.enabled.len()),
+                warnings: report.warnings,
+            })
+        })?;
+        self.services(tree)?;
+        self.run.job("kernel modules", || {
+            for release in modules::releases(tree) {
+                let index = modules::index(tree, &release, facts)?;
+                modules::write(tree, &index)?;
+                self.modules.insert(release, index);
+            }
+            Ok(Done::new(format!("{} kernels", self.modules.len())))
+        })?;
+        self.run.job("libraries", || {
+            counted(libraries::write(tree)?, "libraries")
+        })?;
+        self.run
+            .job("catalog", || counted(catalog::write(tree)?, "messages"))?;
+        self.state(tree, &gone)
+    }
+
+    /// Who and what there is. Gives the paths that were left out.
+    fn contents(&mut self, tree: &mut Tree) -> Result<BTreeSet<TreePath>> {
+        let Self {
+            packages,
+            settings,
+            present,
+            architecture,
+            data,
+            identifiers,
+            run,
+            ..
+        } = self;
+        let mut gone = BTreeSet::new();
+        run.job("trim", || {
+            let (done, paths) = trim::run(tree, &settings.trim)?;
+            gone = paths;
+            Ok(done)
+        })?;
+        run.job("users", || {
+            users::run(tree, present, architecture, data, identifiers, settings)
+        })?;
+        run.job("files", || files::run(tree, present, architecture, data))?;
+        run.job("owners", || owners::run(tree, present, architecture, data))?;
+        let database = TreePath::new(database::FOLDER)?;
+        run.job("alternatives", || {
+            alternatives::run(tree, packages, architecture, data, &database)
+        })?;
+        run.job("shells", || shells::run(tree))?;
+        Ok(gone)
+    }
+
+    /// What services read.
+    fn services(&mut self, tree: &mut Tree) -> Result<()> {
+        let Self {
+            packages,
+            settings,
+            present,
+            data,
+            run,
+            ..
+        } = self;
+        run.job("PAM", || pam::run(tree))?;
+        run.job("name services", || name_services::run(tree, present, data))?;
+        run.job("AppArmor", || apparmor::run(tree, packages))?;
+        run.job("audit rules", || audit::run(tree))?;
+        run.job("system", || system::run(tree, settings))?;
+        run.job("certificates", || certificates::run(tree))
+    }
+
+    /// What is made at boot, and what says that all is done.
+    fn state(&mut self, tree: &mut Tree, gone: &BTreeSet<TreePath>) -> Result<()> {
+        let Self {
+            packages,
+            settings,
+            architecture,
+            data,
+            run,
+            ..
+        } = self;
+        let hostname = &settings.hostname;
+        run.job("tmpfiles", || tmpfiles::run(tree, hostname, architecture))?;
+        run.job("dpkg database", || {
+            database::run(tree, packages, architecture, data, gone)
+        })?;
+        run.job("stamps", || stamps::run(tree))?;
+        run.job("state", || {
+            state::run(tree, &[database::LINK], hostname, architecture)
+        })
+    }
 }
 
 /// The architecture of a set of packages: the one that most of them are made for, but for those

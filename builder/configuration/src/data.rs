@@ -68,6 +68,9 @@ pub struct CopyRule {
     pub from: String,
     /// Where to.
     pub to: String,
+    /// Octal permission bits; none keeps the file's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
     /// Lines that begin so are left out of the copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<String>,

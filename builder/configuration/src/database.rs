@@ -4,11 +4,10 @@
 mod status;
 mod triggers;
 
-use crate::place::real;
 use crate::{Done, PackageData, Result, owners};
 use fortress_package::Package;
 use fortress_tree::{Kind, Tree, TreePath};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Where the database lies in the tree.
 pub const FOLDER: &str = "/usr/lib/sysimage/dpkg";
@@ -41,15 +40,12 @@ pub fn run(
     sorted.sort_by(|one, other| {
         (&one.name, &one.architecture).cmp(&(&other.name, &other.architecture))
     });
+    let gone = Gone::new(tree, gone);
     let mut status = String::new();
     for package in &sorted {
-        let is_there = |path: &str| -> Result<bool> {
-            let path = TreePath::new(path)?;
-            Ok(!gone.contains(&path) && !gone.contains(&real(tree, &path)?))
-        };
         let mut list = String::new();
         for path in &package.paths {
-            if is_there(path)? {
+            if !gone.has(path) {
                 list.push_str(path);
                 list.push('\n');
             }
@@ -62,7 +58,7 @@ pub fn run(
             files.push((
                 name,
                 match name {
-                    "md5sums" => sums(bytes, is_there)?,
+                    "md5sums" => sums(bytes, &gone),
                     _ => bytes.clone(),
                 },
             ));
@@ -94,18 +90,49 @@ pub fn run(
     Ok(Done::new(format!("{} packages", sorted.len())))
 }
 
-/// The lines of `md5sums` whose files are still there.
-fn sums(bytes: &[u8], is_there: impl Fn(&str) -> Result<bool>) -> Result<Vec<u8>> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines() {
-        let path = line.split_once("  ").map_or("", |(_, path)| path);
-        if is_there(path)? {
-            kept.push_str(line);
-            kept.push('\n');
+/// Paths that were left out, by any name.
+struct Gone<'a> {
+    paths: HashSet<&'a str>,
+    /// Links at the top of the tree (`/lib`), with where they lead.
+    links: Vec<(String, TreePath)>,
+}
+
+impl<'a> Gone<'a> {
+    fn new(tree: &Tree, gone: &'a BTreeSet<TreePath>) -> Self {
+        let root = TreePath::root();
+        let links = tree.entries(&root).filter_map(|(name, node)| {
+            let is_link = matches!(node.kind, Kind::Symlink(_));
+            let path = root.join(name).ok().filter(|_| is_link)?;
+            Some((path.to_string(), tree.resolve(&path).ok()?))
+        });
+        Self {
+            paths: gone.iter().map(TreePath::as_str).collect(),
+            links: links.collect(),
         }
     }
-    Ok(kept.into_bytes())
+
+    /// Whether an absolute path was left out.
+    fn has(&self, path: &str) -> bool {
+        let by_link = |(link, target): &(String, TreePath)| {
+            let rest = path.strip_prefix(link.as_str());
+            let rest = rest.filter(|rest| rest.starts_with('/'));
+            rest.is_some_and(|rest| self.paths.contains(format!("{target}{rest}").as_str()))
+        };
+        !self.paths.is_empty() && (self.paths.contains(path) || self.links.iter().any(by_link))
+    }
+}
+
+/// The lines of `md5sums` whose files are still there.
+fn sums(bytes: &[u8], gone: &Gone<'_>) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let path = line.split_once("  ").map_or("", |(_, path)| path);
+        if !gone.has(&format!("/{path}")) {
+            kept.extend(line.as_bytes());
+            kept.push(b'\n');
+        }
+    }
+    kept
 }
 
 /// dpkg's `diversions`: path, where to, whose, a line each.

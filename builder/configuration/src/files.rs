@@ -57,6 +57,9 @@ impl Making<'_> {
                 let text: String = kept.flat_map(|line| [line, "\n"]).collect();
                 node = Node::file(Metadata::new(0o644), text.into());
             }
+            if let Some(bits) = &rule.mode {
+                node.metadata.mode = mode(bits, &rule.to)?;
+            }
             self.put(&rule.to, node)?;
         }
         for rule in &rules.files {

@@ -1,5 +1,7 @@
 //! Users and groups against systemd-sysusers of Debian 13.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use fortress_configuration::{Identifiers, PackageData, Settings, users};
 use fortress_tests::Oracle;
 use fortress_tree::{Tree, TreePath};
@@ -215,5 +217,28 @@ fn what_cannot_be_made_says_why() {
         let made = users::run(&mut tree, &[], "amd64", &data, &fixed, &Settings::default());
         let error = made.unwrap_err().to_string();
         assert!(error.contains(said), "{lines:?}: {error}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever a package ships as sysusers.d or tmpfiles.d is followed or refused.
+    #[test]
+    fn any_lines_are_followed_or_refused(
+        lines in "([ugmrdfLCzZwe][!+=?^~-]{0,2} [/a-z%\\\\\"'*\\[.-]{0,12}( [-a-z0-9:/%~]{0,6}){0,5}\n){0,4}",
+    ) {
+        for folder in ["sysusers.d", "tmpfiles.d"] {
+            let mut tree = Tree::new(0);
+            let file = path(&format!("/usr/lib/{folder}/x.conf"));
+            tree.write(&file, 0o644, lines.as_str()).unwrap();
+            let (data, fixed) = (PackageData::default(), Identifiers::default());
+            let settings = Settings::default();
+            let _ = users::run(&mut tree, &[], "amd64", &data, &fixed, &settings);
+            let _ = fortress_configuration::tmpfiles::run(&mut tree, "h", "amd64");
+            if fortress_configuration::state::run(&mut tree, &[], "h", "amd64").is_ok() {
+                proptest::prop_assert_eq!(tree.entries(&path("/var")).count(), 0);
+            }
+        }
     }
 }

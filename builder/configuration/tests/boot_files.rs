@@ -1,6 +1,8 @@
 //! tmpfiles.d against systemd-tmpfiles of Debian 13: what is made at build time, and what a
 //! boot makes of an empty `/var`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use fortress_configuration::{database, state, tmpfiles};
 use fortress_tests::Oracle;
 use fortress_tree::{Content, Kind, Metadata, Node, Tree, TreePath};

@@ -1,5 +1,7 @@
 //! dpkg's database in the hands of dpkg itself, on a root laid out with documentation trimmed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use fortress_configuration::{Identifiers, PackageData, Settings, TrimSettings};
 use fortress_configuration::{alternatives, database, files, trim, users};
 use fortress_package::{Archive, Options, unpack};

@@ -1,5 +1,7 @@
 //! PAM's common-* files against pam-auth-update of Debian 13, with profiles beyond its own.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by them")]
+
 use fortress_configuration::pam;
 use fortress_tests::Oracle;
 use fortress_tree::{Tree, TreePath};
