@@ -9,7 +9,8 @@ use fortress_tree::{Spool, Tree};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::error::Error;
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -78,43 +79,25 @@ fn decompress(archives: &[Archive]) -> Result<Duration, Box<dyn Error>> {
 }
 
 fn drain(path: &Path) -> std::io::Result<u64> {
-    let bytes = std::fs::read(path)?;
-    let mut at = 8;
+    let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
     let mut total = 0;
-    while let Some(header) = bytes.get(at..at + 60) {
+    file.seek_relative(8)?;
+    loop {
+        let mut header = [0; 60];
+        match file.read_exact(&mut header) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(total),
+            other => other?,
+        }
         let size = String::from_utf8_lossy(&header[48..58]);
-        let size: usize = size.trim().parse().map_err(std::io::Error::other)?;
-        let body = &bytes[at + 60..at + 60 + size];
-        let mut reader: Box<dyn Read> = match header {
-            [
-                b'd',
-                b'a',
-                b't',
-                b'a',
-                b'.',
-                b't',
-                b'a',
-                b'r',
-                b'.',
-                b'x',
-                ..,
-            ] => {
+        let size: u64 = size.trim().parse().map_err(std::io::Error::other)?;
+        let mut body = file.by_ref().take(size);
+        let name = String::from_utf8_lossy(&header[..16]);
+        let mut reader: Box<dyn Read> = match name.trim_end() {
+            "data.tar.xz" => {
                 let stream = liblzma::stream::Stream::new_stream_decoder(u64::MAX, 0)?;
-                Box::new(liblzma::bufread::XzDecoder::new_stream(body, stream))
+                Box::new(liblzma::bufread::XzDecoder::new_stream(&mut body, stream))
             }
-            [
-                b'd',
-                b'a',
-                b't',
-                b'a',
-                b'.',
-                b't',
-                b'a',
-                b'r',
-                b'.',
-                b'z',
-                ..,
-            ] => Box::new(zstd::stream::read::Decoder::with_buffer(body)?),
+            "data.tar.zst" => Box::new(zstd::stream::read::Decoder::with_buffer(&mut body)?),
             _ => Box::new(std::io::empty()),
         };
         let mut buffer = vec![0; 512 * 1024];
@@ -124,7 +107,8 @@ fn drain(path: &Path) -> std::io::Result<u64> {
                 length => total += length as u64,
             }
         }
-        at += 60 + size + size % 2;
+        drop(reader);
+        std::io::copy(&mut body, &mut std::io::sink())?;
+        file.seek_relative((size % 2) as i64)?;
     }
-    Ok(total)
 }
