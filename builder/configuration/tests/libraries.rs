@@ -131,11 +131,21 @@ fn variants_versions_and_missing_links_are_as_ldconfig_has_them() {
     );
     copy("libz.so.1", "opt/b/glibc-hwcaps/x86-64-v3/libz.so.1");
     copy("libcrypto.so.3", "opt/b/libcrypto.so.3");
+    // Two that say which level of x86-64 they need: the first, as Debian's, and the third.
+    copy("libm.so.6", "opt/b/glibc-hwcaps/x86-64-v2/libm.so.6");
+    let mut third = fs::read(theirs("libm.so.6")).unwrap();
+    let property = [2, 0x80, 0, 0xc0, 4, 0, 0, 0, 1, 0, 0, 0];
+    let place = third
+        .windows(12)
+        .position(|bytes| bytes == property)
+        .unwrap();
+    third[place + 8] = 7;
+    fs::write(at("opt/b/glibc-hwcaps/x86-64-v3/libm.so.6"), third).unwrap();
 
     let mut tree = host::load(root.path(), &["/etc", "/opt", "/usr", "/lib"]);
-    // libbz2 with its development link, libc, ld-linux, libcrypto twice, libelf, and libz once
-    // in a and thrice in b.
-    assert_eq!(libraries::write(&mut tree).unwrap(), 11);
+    // libbz2 with its development link, libc, ld-linux, libm and libcrypto twice, libelf, and libz
+    // once in a and thrice in b.
+    assert_eq!(libraries::write(&mut tree).unwrap(), 13);
     let inside = oracle.inside(root.path());
     let outcome = oracle.run(&["ldconfig", "-X", "-r", &inside]);
     assert_eq!(outcome.status, 0, "{outcome:?}");

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) path: String,
     /// Kind and machine (`FLAG_*`).
     pub(super) flags: u32,
-    /// The level of x86-64 that it needs; 0 is none in particular.
+    /// The level of x86-64 that it needs: 0 is none beyond the first.
     pub(super) level: u32,
     /// The processor that it is for: a name below `glibc-hwcaps`.
     pub(super) variant: Option<String>,

@@ -29,7 +29,7 @@ pub(super) struct Library {
     pub(super) name: Option<String>,
     /// Kind and machine, as the cache has them (`dl-cache.h`, `FLAG_*`).
     pub(super) flags: u32,
-    /// The level of x86-64 that it needs, as the cache has it; 0 is none in particular.
+    /// The level of x86-64 that it needs, as the cache has it: 0 is none beyond the first.
     pub(super) level: u32,
 }
 
@@ -226,7 +226,8 @@ fn level(layout: Layout, note: &[u8]) -> Result<u32, Refusal> {
     while !rest.is_empty() {
         let size = layout.word(rest, 4)? as usize;
         if layout.word(rest, 0)? == X86_LEVELS && size == 4 {
-            return layout.word(rest, 8);
+            // Level by level a bit, of which the highest counts, by its number.
+            return Ok(layout.word(rest, 8)?.checked_ilog2().unwrap_or(0));
         }
         let next = 8 + size.next_multiple_of(align);
         rest = rest.get(next..).unwrap_or_default();
