@@ -220,6 +220,41 @@ fn what_cannot_be_made_says_why() {
     }
 }
 
+#[test]
+fn every_owner_in_the_package_data_exists() {
+    let oracle = Oracle::open();
+    let mut tree = Tree::new(0);
+    let places = [
+        "usr/share/base-passwd/passwd.master",
+        "usr/share/base-passwd/group.master",
+        "usr/lib/sysusers.d/dbus.conf",
+        "usr/lib/sysusers.d/systemd-journal.conf",
+    ];
+    for place in places {
+        let text = fs::read_to_string(oracle.root().join(place)).unwrap();
+        tree.write(&path(place), 0o644, text).unwrap();
+    }
+    let data = PackageData::known().unwrap();
+    let fixed = Identifiers::known().unwrap();
+    let present: Vec<&str> = data.packages.keys().map(String::as_str).collect();
+    let settings = Settings::default();
+    let done = users::run(&mut tree, &present, "amd64", &data, &fixed, &settings).unwrap();
+    assert_eq!(
+        done.warnings,
+        Vec::<String>::new(),
+        "an account without a fixed ID"
+    );
+    fortress_configuration::files::run(&mut tree, &present, "amd64", &data).unwrap();
+    fortress_configuration::owners::run(&mut tree, &present, "amd64", &data).unwrap();
+    let tpm = tree.get(&path("/var/lib/tpm")).unwrap();
+    assert_eq!((tpm.metadata.user, tpm.metadata.group), (101, 101));
+    let group = tree.read_text(&path("/etc/group")).unwrap();
+    assert!(
+        group.contains("\nlibvirt-qemu:x:64055:libvirt-qemu\n"),
+        "{group}"
+    );
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 
