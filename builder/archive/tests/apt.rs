@@ -130,9 +130,24 @@ const SETS: [(&str, &[&str]); 20] = [
     ),
 ];
 
-/// Differences that are known, and why: architecture, set, `+name` (only ours) or `-name` (only
-/// apt's), reason.
-const EXPLAINED: [(&str, &str, &str, &str); 0] = [];
+/// Differences that are known: architecture, whether recommended packages come along, set,
+/// `+name` (only ours) or `-name` (only apt's), reason.
+const EXPLAINED: [(&str, bool, &str, &str, &str); 4] = [
+    ("amd64", true, "web", "-python3-typing-extensions", EARLIER),
+    (
+        "amd64",
+        true,
+        "toolchain",
+        "-liblz1",
+        "plzip alone needs it",
+    ),
+    ("amd64", true, "toolchain", "-plzip", EARLIER),
+    ("amd64", true, "toolchain", "-sq", EARLIER),
+];
+
+/// apt comes to the alternatives before it comes to the package that meets them as well; we come
+/// to that package first (both closures have it), and need no other.
+const EARLIER: &str = "an alternative that a package of both closures meets";
 
 struct Archive {
     name: &'static str,
@@ -245,7 +260,6 @@ fn apt_root(store: &Store, oracle: &Oracle, folder: &Path, architecture: &str) -
         format!("Dir::Etc::SourceList={here}/sources.list"),
         format!("APT::Architecture={architecture}"),
         format!("APT::Architectures={architecture}"),
-        "APT::Install-Recommends=false".into(),
         "APT::Sandbox::User=root".into(),
         "Acquire::Languages=none".into(),
     ] {
@@ -264,9 +278,16 @@ fn run(oracle: &Oracle, command: &[String], more: &[&str]) -> String {
 }
 
 /// `Inst name (version suite [architecture])`.
-fn apt_closure(oracle: &Oracle, command: &[String], roots: &[&str]) -> BTreeMap<String, String> {
+fn apt_closure(
+    oracle: &Oracle,
+    command: &[String],
+    roots: &[&str],
+    recommends: bool,
+) -> BTreeMap<String, String> {
+    let recommends = format!("APT::Install-Recommends={recommends}");
     // apt holds itself essential.
-    let mut more = vec!["-s", "install", "?and(?essential,?not(?exact-name(apt)))"];
+    let essential = "?and(?essential,?not(?exact-name(apt)))";
+    let mut more = vec!["-o", &recommends, "-s", "install", essential];
     more.extend(roots);
     run(oracle, command, &more)
         .lines()
@@ -280,7 +301,7 @@ fn apt_closure(oracle: &Oracle, command: &[String], roots: &[&str]) -> BTreeMap<
         .collect()
 }
 
-fn compare(architecture: &str) {
+fn compare(architecture: &str, sets: &[&str], recommends: bool) {
     let oracle = Oracle::open();
     let store = store();
     let index = load(&oracle, &store, architecture);
@@ -290,6 +311,9 @@ fn compare(architecture: &str) {
     let mut unexplained = Vec::new();
     let mut needed = BTreeSet::new();
     for (set, roots) in SETS {
+        if !sets.is_empty() && !sets.contains(&set) {
+            continue;
+        }
         // Names that an architecture has of its own.
         let roots: Vec<&str> = roots
             .iter()
@@ -306,6 +330,7 @@ fn compare(architecture: &str) {
         let request = Request {
             roots: roots.iter().map(|root| (*root).to_owned()).collect(),
             essential: true,
+            recommends,
             ..Request::default()
         };
         let resolution = resolve(&index, &request).unwrap_or_else(|error| panic!("{set}: {error}"));
@@ -314,7 +339,7 @@ fn compare(architecture: &str) {
             .iter()
             .map(|stanza| (stanza.name().to_owned(), stanza.version().to_owned()))
             .collect();
-        let apt = apt_closure(&oracle, &command, &roots);
+        let apt = apt_closure(&oracle, &command, &roots, recommends);
         println!(
             "{architecture} {set}: {} packages, apt {}",
             ours.len(),
@@ -330,11 +355,10 @@ fn compare(architecture: &str) {
                     .collect::<Vec<_>>()
             };
         for difference in [only(&ours, &apt, '+'), only(&apt, &ours, '-')].concat() {
+            let here = (architecture, recommends, set, difference.as_str());
             let known = EXPLAINED
                 .iter()
-                .position(|(known_architecture, known_set, name, _)| {
-                    (*known_architecture, *known_set, *name) == (architecture, set, &difference)
-                });
+                .position(|known| (known.0, known.1, known.2, known.3) == here);
             match known {
                 Some(known) => drop(needed.insert(known)),
                 None => unexplained.push(format!("{set} {difference}")),
@@ -345,7 +369,7 @@ fn compare(architecture: &str) {
     let ours = EXPLAINED
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry.0 == architecture);
+        .filter(|(_, known)| (known.0, known.1) == (architecture, recommends));
     let stale: Vec<_> = ours
         .filter(|(number, _)| !needed.contains(number))
         .collect();
@@ -357,10 +381,26 @@ fn compare(architecture: &str) {
 
 #[test]
 fn closures_equal_those_of_apt_on_amd64() {
-    compare("amd64");
+    compare("amd64", &[], false);
 }
 
 #[test]
 fn closures_equal_those_of_apt_on_arm64() {
-    compare("arm64");
+    compare("arm64", &[], false);
+}
+
+#[test]
+fn recommended_packages_equal_those_of_apt() {
+    compare(
+        "amd64",
+        &[
+            "hello",
+            "host",
+            "web",
+            "database",
+            "virtualization",
+            "toolchain",
+        ],
+        true,
+    );
 }
