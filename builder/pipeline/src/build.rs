@@ -6,6 +6,7 @@ use crate::manifest::{self, Manifest};
 use crate::root::KeptFacts;
 use crate::{Error, Result, Settings, boot, inputs, root};
 use fortress_archive::Lock;
+use fortress_configuration::modules::ModuleIndex;
 use fortress_configuration::{Identifiers, TrimSettings, UnitSettings, configure};
 use fortress_disk::ImageFile;
 use fortress_filesystem::{ext4, fat};
@@ -14,6 +15,7 @@ use fortress_progress::{Observer, Unit};
 use fortress_recipe::{Encryption, Firmware, PartitionKind, Plan, VarFilesystem};
 use fortress_store::Digest;
 use fortress_tree::{Tree, TreePath, overlay};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,17 +48,19 @@ pub fn build(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
             firmware: format!("{:?}", *plan.board.firmware),
         });
     }
-    fs::create_dir_all(&settings.output).map_err(|source| Error::io("create", &settings.output, source))?;
+    fs::create_dir_all(&settings.output)
+        .map_err(|source| Error::io("create", &settings.output, source))?;
     let sources = inputs::sources(plan, settings)?;
     let lock = inputs::lock(plan, &sources, settings)?;
     let archives = inputs::fetch(&lock, plan, &sources, settings)?;
     let epoch = epoch(plan, &lock);
 
-    let (mut tree, packages) = root::unpacked(&archives, epoch, settings.store, &Default::default(), settings.observer)?;
-    let scripts = reviewed(plan, &packages, settings)?;
-    let overlays = apply_overlays(plan, &mut tree)?;
-    add_settings(plan, &mut tree)?;
-    let modules = configured(plan, &mut tree, &packages, &archives, settings)?;
+    let Root {
+        mut tree,
+        scripts,
+        overlays,
+        modules,
+    } = make_root(plan, &archives, epoch, settings)?;
     let kernel = boot::take_kernel(&mut tree, &modules)?;
     check(settings.observer)?;
 
@@ -80,21 +84,36 @@ pub fn build(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
         epoch,
     };
     let (written, initrd) = rayon::join(
-        || ext4::write(&tree, &options, image.file(), root.offset, settings.observer),
+        || {
+            ext4::write(
+                &tree,
+                &options,
+                image.file(),
+                root.offset,
+                settings.observer,
+            )
+        },
         || boot::write_initrd(&tree, &modules[&kernel.release], plan, scratch.path()),
     );
     written?;
     let initrd = initrd?;
     check(settings.observer)?;
 
-    let stage = settings.observer.stage("sign and seal", Some(3), Unit::Items);
+    let stage = settings
+        .observer
+        .stage("sign and seal", Some(3), Unit::Items);
     stage.doing("dm-verity");
     let root_hash = disk.write_verity(&image, &identity)?;
     stage.advance(1);
     stage.doing("unified kernel image");
     let efi = boot::efi_files(&tree, &kernel, initrd, plan, &root_hash, scratch.path())?;
     let esp = disk.region(PartitionKind::Esp)?;
-    fat::write(&efi, &boot::efi_options(&identity, esp.length, epoch), image.file(), esp.offset)?;
+    fat::write(
+        &efi,
+        &boot::efi_options(&identity, esp.length, epoch),
+        image.file(),
+        esp.offset,
+    )?;
     disk.write_table(&image)?;
     stage.advance(1);
     stage.doing("digests");
@@ -123,11 +142,67 @@ pub fn build(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
         overlays,
         scripts,
     };
-    publish(image, manifest, &settings.output.join(format!("{name}.manifest.json")), &archives)
+    publish(
+        image,
+        manifest,
+        &settings.output.join(format!("{name}.manifest.json")),
+        &archives,
+    )
+}
+
+/// The root's file tree of a plan: packages, overlays, configuration, and the kernel still in
+/// `/boot`. It is what [`build`] writes, for whoever wants to look into it.
+///
+/// # Errors
+/// The first thing that fails.
+pub fn tree(plan: &Plan, settings: &Settings<'_>) -> Result<Tree> {
+    let sources = inputs::sources(plan, settings)?;
+    let lock = inputs::lock(plan, &sources, settings)?;
+    let archives = inputs::fetch(&lock, plan, &sources, settings)?;
+    Ok(make_root(plan, &archives, epoch(plan, &lock), settings)?.tree)
+}
+
+/// The root's file tree, and what came up while it was made.
+struct Root {
+    tree: Tree,
+    scripts: Vec<manifest::ScriptFacts>,
+    overlays: Vec<manifest::OverlayFacts>,
+    modules: BTreeMap<String, ModuleIndex>,
+}
+
+/// Makes the root's file tree.
+fn make_root(
+    plan: &Plan,
+    archives: &[Archive],
+    epoch: i64,
+    settings: &Settings<'_>,
+) -> Result<Root> {
+    let (mut tree, packages) = root::unpacked(
+        archives,
+        epoch,
+        settings.store,
+        &Default::default(),
+        settings.observer,
+    )?;
+    let scripts = reviewed(plan, &packages, settings)?;
+    let overlays = apply_overlays(plan, &mut tree)?;
+    add_settings(plan, &mut tree)?;
+    let modules = configured(plan, &mut tree, &packages, archives, settings)?;
+    Ok(Root {
+        tree,
+        scripts,
+        overlays,
+        modules,
+    })
 }
 
 /// Gives the artefacts their names: the manifest last, so that one never stands without its image.
-fn publish(image: ImageFile, manifest: Manifest, path: &Path, archives: &[Archive]) -> Result<Built> {
+fn publish(
+    image: ImageFile,
+    manifest: Manifest,
+    path: &Path,
+    archives: &[Archive],
+) -> Result<Built> {
     use std::os::unix::fs::MetadataExt;
     // An old manifest must not stand beside a new image.
     match fs::remove_file(path) {
@@ -137,7 +212,8 @@ fn publish(image: ImageFile, manifest: Manifest, path: &Path, archives: &[Archiv
         _ => {}
     }
     let image = image.finish()?;
-    let text = serde_json::to_string_pretty(&manifest).map_err(|error| Error::Kept(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(&manifest).map_err(|error| Error::Kept(error.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let failed = |source| Error::io("write", path, source);
     let mut file = tempfile::Builder::new()
@@ -147,7 +223,9 @@ fn publish(image: ImageFile, manifest: Manifest, path: &Path, archives: &[Archiv
     std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     let allocated = fs::metadata(&image).map_or(0, |metadata| metadata.blocks() * 512);
-    let downloads = archives.iter().filter_map(|archive| fs::metadata(&archive.path).ok());
+    let downloads = archives
+        .iter()
+        .filter_map(|archive| fs::metadata(&archive.path).ok());
     Ok(Built {
         image,
         manifest_path: path.to_owned(),
@@ -182,7 +260,11 @@ fn root_size(plan: &Plan, tree: &Tree) -> Result<u64> {
 }
 
 /// What is left of maintainer scripts, for the manifest; an error in a strict build.
-fn reviewed(plan: &Plan, packages: &[Package], settings: &Settings<'_>) -> Result<Vec<manifest::ScriptFacts>> {
+fn reviewed(
+    plan: &Plan,
+    packages: &[Package],
+    settings: &Settings<'_>,
+) -> Result<Vec<manifest::ScriptFacts>> {
     let path = &plan.reviewed_scripts.path;
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -190,8 +272,15 @@ fn reviewed(plan: &Plan, packages: &[Package], settings: &Settings<'_>) -> Resul
         Err(error) => return Err(Error::io("read", path, error)),
     };
     let findings = review(packages, &Reviewed::from_toml(&text)?);
-    let unknown: Vec<&ScriptFinding> = findings.iter().filter(|finding| finding.covered.is_none()).collect();
-    let names = || unknown.iter().map(|finding| format!("{} ({})", finding.package, finding.script));
+    let unknown: Vec<&ScriptFinding> = findings
+        .iter()
+        .filter(|finding| finding.covered.is_none())
+        .collect();
+    let names = || {
+        unknown
+            .iter()
+            .map(|finding| format!("{} ({})", finding.package, finding.script))
+    };
     if settings.strict && !unknown.is_empty() {
         return Err(Error::Unreviewed {
             scripts: names().collect(),
@@ -238,15 +327,24 @@ fn apply_overlays(plan: &Plan, tree: &mut Tree) -> Result<Vec<manifest::OverlayF
 /// Writes what the plan says and programs in the image read.
 fn add_settings(plan: &Plan, tree: &mut Tree) -> Result<()> {
     let lines = |values: &[fortress_recipe::Sourced<String>]| -> String {
-        values.iter().map(|value| format!("{}\n", value.value)).collect()
+        values
+            .iter()
+            .map(|value| format!("{}\n", value.value))
+            .collect()
     };
     let mut write = |path: &str, text: String| -> Result<()> {
         Ok(tree.write(&TreePath::new(path)?, 0o644, text)?)
     };
     if !plan.kernel.load.is_empty() {
-        write("/usr/lib/modules-load.d/fortress.conf", lines(&plan.kernel.load))?;
+        write(
+            "/usr/lib/modules-load.d/fortress.conf",
+            lines(&plan.kernel.load),
+        )?;
     }
-    write("/usr/lib/fortress/allowed-sockets", lines(&plan.health.sockets))?;
+    write(
+        "/usr/lib/fortress/allowed-sockets",
+        lines(&plan.health.sockets),
+    )?;
     let var = &plan.image.var;
     let format = match *var.format {
         VarFilesystem::Ext4 => "ext4",
@@ -280,12 +378,14 @@ fn configured(
     packages: &[Package],
     archives: &[Archive],
     settings: &Settings<'_>,
-) -> Result<std::collections::BTreeMap<String, fortress_configuration::modules::ModuleIndex>> {
+) -> Result<BTreeMap<String, ModuleIndex>> {
     let values = |of: &[fortress_recipe::Sourced<String>]| -> Vec<String> {
         of.iter().map(|one| one.value.clone()).collect()
     };
     let numbers = |of: &std::collections::BTreeMap<String, fortress_recipe::Sourced<u32>>| {
-        of.iter().map(|(name, id)| (name.clone(), id.value)).collect()
+        of.iter()
+            .map(|(name, id)| (name.clone(), id.value))
+            .collect()
     };
     let told = fortress_configuration::Settings {
         hostname: plan.system.hostname.value.clone(),
@@ -295,7 +395,11 @@ fn configured(
             enable: values(&plan.units.enable),
             disable: values(&plan.units.disable),
             mask: values(&plan.units.mask),
-            default_target: plan.units.default_target.as_ref().map(|target| target.value.clone()),
+            default_target: plan
+                .units
+                .default_target
+                .as_ref()
+                .map(|target| target.value.clone()),
         },
         identifiers: Identifiers {
             users: numbers(&plan.identifiers.users),
@@ -321,8 +425,15 @@ fn machine(plan: &Plan) -> manifest::MachineFacts {
     manifest::MachineFacts {
         memory: qemu.map_or(1 << 30, |qemu| *qemu.memory),
         processors: qemu.map_or(2, |qemu| *qemu.processors),
-        disk: qemu.map_or("virtio-blk", |qemu| qemu.disk.as_str()).to_owned(),
-        sockets: plan.health.sockets.iter().map(|socket| socket.value.clone()).collect(),
+        disk: qemu
+            .map_or("virtio-blk", |qemu| qemu.disk.as_str())
+            .to_owned(),
+        sockets: plan
+            .health
+            .sockets
+            .iter()
+            .map(|socket| socket.value.clone())
+            .collect(),
     }
 }
 

@@ -38,7 +38,7 @@ pub mod manifest;
 mod root;
 mod settings;
 
-pub use build::{Built, build};
+pub use build::{Built, build, tree};
 pub use error::{Error, Result};
 pub use inputs::{fetch, lock, sources};
 pub use settings::{LockMode, Settings};
