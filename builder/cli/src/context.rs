@@ -87,10 +87,13 @@ impl<'a> Context<'a> {
     pub(crate) fn settings(&self, from: InputSettings<'_>) -> Result<Settings<'_>> {
         let lock_path = match &from.inputs.lock {
             Some(path) => path.clone(),
-            None => library(self.global)?.root().join("recipes/locks").join(format!(
-                "{}-{}-{}.toml",
-                from.plan.recipe.value, from.plan.board.name.value, from.plan.base.name.value
-            )),
+            None => library(self.global)?
+                .root()
+                .join("recipes/locks")
+                .join(format!(
+                    "{}-{}-{}.toml",
+                    from.plan.recipe.value, from.plan.board.name.value, from.plan.base.name.value
+                )),
         };
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)

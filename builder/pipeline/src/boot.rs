@@ -28,7 +28,10 @@ pub(crate) struct Kernel {
 }
 
 /// Takes the one kernel out of the root's `/boot`, and keeps its configuration beside its modules.
-pub(crate) fn take_kernel(root: &mut Tree, modules: &BTreeMap<String, ModuleIndex>) -> Result<Kernel> {
+pub(crate) fn take_kernel(
+    root: &mut Tree,
+    modules: &BTreeMap<String, ModuleIndex>,
+) -> Result<Kernel> {
     let releases: Vec<&str> = modules.keys().map(String::as_str).collect();
     let release = match releases.as_slice() {
         [one] => (*one).to_owned(),
@@ -52,7 +55,10 @@ pub(crate) fn take_kernel(root: &mut Tree, modules: &BTreeMap<String, ModuleInde
         .iter()
         .find_map(|place| root.content(place).ok().cloned())
         .ok_or_else(|| Error::Kernel {
-            found: format!("modules of kernel {release}, but no kernel at {} or {}", places[0], places[1]),
+            found: format!(
+                "modules of kernel {release}, but no kernel at {} or {}",
+                places[0], places[1]
+            ),
         })?;
     let configuration = TreePath::new(&format!("/boot/config-{release}"))?;
     if let Ok(content) = root.content(&configuration).cloned() {
@@ -73,7 +79,11 @@ pub(crate) fn write_initrd(
 ) -> Result<Content> {
     let settings = InitrdSettings {
         modules,
-        module_names: plan.initrd_modules.iter().map(|name| name.value.clone()).collect(),
+        module_names: plan
+            .initrd_modules
+            .iter()
+            .map(|name| name.value.clone())
+            .collect(),
     };
     let mut tree = initrd::collect(root, &settings)?;
     for overlay in &plan.initrd_overlays {
@@ -85,7 +95,12 @@ pub(crate) fn write_initrd(
 
 /// The command line: what the plan says, and the root hash.
 pub(crate) fn command_line(plan: &Plan, root_hash: &RootHash) -> String {
-    let mut parts: Vec<&str> = plan.kernel.command_line.iter().map(|part| part.as_str()).collect();
+    let mut parts: Vec<&str> = plan
+        .kernel
+        .command_line
+        .iter()
+        .map(|part| part.as_str())
+        .collect();
     let root_hash = format!("roothash={root_hash}");
     parts.push(&root_hash);
     parts.join(" ")
@@ -139,7 +154,9 @@ pub(crate) fn efi_files(
         sbat: SBAT,
         pcr_signature: b"",
     };
-    let image = write_file(&folder.join("uki"), |out| Ok(uki::build(&sections, out).map(drop)?))?;
+    let image = write_file(&folder.join("uki"), |out| {
+        Ok(uki::build(&sections, out).map(drop)?)
+    })?;
     let mut tree = Tree::new(root.epoch());
     let mut add = |path: &str, content: Content| -> Result<()> {
         Ok(tree.write(&TreePath::new(path)?, 0o755, content)?)
@@ -148,7 +165,10 @@ pub(crate) fn efi_files(
     add(&format!("/EFI/systemd/{}", names.loader), loader)?;
     add(&format!("/EFI/Linux/{}", uki_name(plan)), image)?;
     // No editor: the command line is part of what is verified.
-    add("/loader/loader.conf", "timeout 0\neditor no\nauto-firmware no\n".into())?;
+    add(
+        "/loader/loader.conf",
+        "timeout 0\neditor no\nauto-firmware no\n".into(),
+    )?;
     // The boot loader's interface version 1: unified kernel images are found in EFI/Linux.
     add("/loader/entries.srel", "type1\n".into())?;
     Ok(tree)
@@ -164,12 +184,17 @@ fn write_file(path: &PathBuf, write: impl FnOnce(&mut dyn Write) -> Result<()>) 
     let file = File::create(path).map_err(|source| Error::io("create", path, source))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out)?;
-    out.flush().map_err(|source| Error::io("write", path, source))?;
+    out.flush()
+        .map_err(|source| Error::io("write", path, source))?;
     Ok(Content::host_file(path)?)
 }
 
 /// GUIDs and volume IDs of the EFI system partition.
-pub(crate) fn efi_options(identity: &Identity, size: u64, epoch: i64) -> fortress_filesystem::fat::FatOptions {
+pub(crate) fn efi_options(
+    identity: &Identity,
+    size: u64,
+    epoch: i64,
+) -> fortress_filesystem::fat::FatOptions {
     fortress_filesystem::fat::FatOptions {
         kind: fortress_filesystem::fat::FatKind::Fat32,
         size,

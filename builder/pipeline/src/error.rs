@@ -93,7 +93,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An input or output error with its path.
-    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+    pub(crate) fn io(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
         Self::Io {
             operation,
             path: path.into(),

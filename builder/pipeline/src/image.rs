@@ -3,8 +3,8 @@
 use crate::identity::Identity;
 use crate::manifest::{Covered, ImageFacts, PartitionFacts};
 use crate::{Error, Result};
-use fortress_disk::gpt::{Attributes, DiskLayout, LayoutOptions, PartitionEntry, Placement};
 use fortress_disk::gpt::{self, partition_types};
+use fortress_disk::gpt::{Attributes, DiskLayout, LayoutOptions, PartitionEntry, Placement};
 use fortress_disk::verity::{self, RootHash, VerityOptions};
 use fortress_disk::{ImageFile, Region, digest};
 use fortress_recipe::{Architecture, Partition, PartitionKind, PartitionSize, Plan, Slot};
@@ -24,7 +24,9 @@ impl Disk {
     /// Places the plan's partitions, for a root file system of `root_size` bytes.
     pub(crate) fn plan(plan: &Plan, identity: &Identity, root_size: u64) -> Result<Self> {
         let partitions = &plan.board.partitions;
-        let entries = partitions.iter().map(|partition| entry(partition, plan, identity, root_size));
+        let entries = partitions
+            .iter()
+            .map(|partition| entry(partition, plan, identity, root_size));
         let options = LayoutOptions {
             guid: identity.uuid("disk"),
             alignment: ALIGNMENT,
@@ -33,7 +35,12 @@ impl Disk {
             layout: gpt::layout(entries.collect::<Result<_>>()?, &options)?,
             roles: partitions
                 .iter()
-                .map(|partition| (partition.kind.value, partition.slot.as_ref().map(|slot| slot.value)))
+                .map(|partition| {
+                    (
+                        partition.kind.value,
+                        partition.slot.as_ref().map(|slot| slot.value),
+                    )
+                })
                 .collect(),
         })
     }
@@ -49,15 +56,23 @@ impl Disk {
     }
 
     fn index(&self, kind: PartitionKind) -> Result<usize> {
-        let wanted = |role: &(PartitionKind, Option<Slot>)| role.0 == kind && role.1 != Some(Slot::B);
-        self.roles.iter().position(wanted).ok_or_else(|| Error::Partition {
-            partition: format!("{kind:?}"),
-            reason: "the board's layout has none".into(),
-        })
+        let wanted =
+            |role: &(PartitionKind, Option<Slot>)| role.0 == kind && role.1 != Some(Slot::B);
+        self.roles
+            .iter()
+            .position(wanted)
+            .ok_or_else(|| Error::Partition {
+                partition: format!("{kind:?}"),
+                reason: "the board's layout has none".into(),
+            })
     }
 
     /// Writes the hash tree of the root, and names the two partitions after its root hash.
-    pub(crate) fn write_verity(&mut self, image: &ImageFile, identity: &Identity) -> Result<RootHash> {
+    pub(crate) fn write_verity(
+        &mut self,
+        image: &ImageFile,
+        identity: &Identity,
+    ) -> Result<RootHash> {
         let options = VerityOptions {
             salt: identity.bytes("verity salt"),
             uuid: identity.uuid("verity"),
@@ -78,18 +93,29 @@ impl Disk {
     }
 
     /// The facts of image and partitions for the manifest; hashes what no root hash covers.
-    pub(crate) fn facts(&self, image: &ImageFile, file: String) -> Result<(ImageFacts, Vec<PartitionFacts>)> {
+    pub(crate) fn facts(
+        &self,
+        image: &ImageFile,
+        file: String,
+    ) -> Result<(ImageFacts, Vec<PartitionFacts>)> {
         let partitions = &self.layout.partitions;
-        let first = partitions.first().map_or(self.layout.length, |one| one.offset);
+        let first = partitions
+            .first()
+            .map_or(self.layout.length, |one| one.offset);
         let end = partitions.last().map_or(0, |one| one.region().end());
         let mut regions = vec![
             Region::new(0, first),
             Region::new(end, self.layout.length - end),
         ];
         let covered: Vec<Covered> = self.roles.iter().map(|role| self.covered(*role)).collect();
-        let hashed = partitions.iter().zip(&covered).filter(|(_, covered)| **covered == Covered::Digest);
+        let hashed = partitions
+            .iter()
+            .zip(&covered)
+            .filter(|(_, covered)| **covered == Covered::Digest);
         regions.extend(hashed.map(|(partition, _)| partition.region()));
-        let mut digests = digest::regions(image.file(), &regions)?.into_iter().map(|digest| hexadecimal(&digest));
+        let mut digests = digest::regions(image.file(), &regions)?
+            .into_iter()
+            .map(|digest| hexadecimal(&digest));
         let mut next = || digests.next().unwrap_or_default();
         let facts = ImageFacts {
             file,
@@ -101,7 +127,13 @@ impl Disk {
         let partitions = partitions
             .iter()
             .zip(covered)
-            .map(|(partition, covered)| partition_facts(partition, covered, (covered == Covered::Digest).then(&mut next)))
+            .map(|(partition, covered)| {
+                partition_facts(
+                    partition,
+                    covered,
+                    (covered == Covered::Digest).then(&mut next),
+                )
+            })
             .collect();
         Ok((facts, partitions))
     }
@@ -115,7 +147,11 @@ impl Disk {
     }
 }
 
-fn partition_facts(partition: &Placement, covered: Covered, sha256: Option<String>) -> PartitionFacts {
+fn partition_facts(
+    partition: &Placement,
+    covered: Covered,
+    sha256: Option<String>,
+) -> PartitionFacts {
     PartitionFacts {
         label: partition.entry.name.clone(),
         kind: partition.entry.kind.to_string(),
@@ -132,7 +168,12 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn entry(partition: &Partition, plan: &Plan, identity: &Identity, root_size: u64) -> Result<PartitionEntry> {
+fn entry(
+    partition: &Partition,
+    plan: &Plan,
+    identity: &Identity,
+    root_size: u64,
+) -> Result<PartitionEntry> {
     let kind = partition.kind.value;
     let slot = partition.slot.as_ref().map(|slot| slot.value);
     let has_content = slot != Some(Slot::B) && kind != PartitionKind::RootVeritySig;
@@ -148,7 +189,10 @@ fn entry(partition: &Partition, plan: &Plan, identity: &Identity, root_size: u64
         PartitionSize::Content => content_length(kind, plan, root_size)?,
     };
     let mut attributes = 0;
-    if matches!(kind, PartitionKind::Root | PartitionKind::RootVerity | PartitionKind::RootVeritySig) {
+    if matches!(
+        kind,
+        PartitionKind::Root | PartitionKind::RootVerity | PartitionKind::RootVeritySig
+    ) {
         attributes |= Attributes::READ_ONLY;
     }
     if slot == Some(Slot::B) {
@@ -178,7 +222,9 @@ fn content_length(kind: PartitionKind, plan: &Plan, root_size: u64) -> Result<u6
             .as_ref()
             .map(|size| size.value)
             .ok_or_else(|| missing("neither board nor recipe says how large it is")),
-        PartitionKind::BootSelect | PartitionKind::Boot => Err(missing("the board must say how large it is")),
+        PartitionKind::BootSelect | PartitionKind::Boot => {
+            Err(missing("the board must say how large it is"))
+        }
     }
 }
 

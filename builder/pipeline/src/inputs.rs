@@ -15,10 +15,20 @@ use std::path::Path;
 struct Asked<'a> {
     format: u32,
     architecture: &'a str,
-    suites: Vec<(&'a str, &'a str, Vec<&'a str>, Vec<&'a str>, i32)>,
+    suites: Vec<AskedSuite<'a>>,
     roots: &'a [String],
     excluded: Vec<&'a str>,
     recommends: bool,
+}
+
+/// What a suite gives.
+#[derive(Serialize)]
+struct AskedSuite<'a> {
+    archive: &'a str,
+    suite: &'a str,
+    components: Vec<&'a str>,
+    only: Vec<&'a str>,
+    priority: i32,
 }
 
 /// The archives' sources, with mirrors in the order in which they are tried.
@@ -69,7 +79,11 @@ fn values(of: &[fortress_recipe::Sourced<String>]) -> Vec<String> {
 
 fn request(plan: &Plan) -> Request {
     Request {
-        roots: plan.packages.iter().map(|package| package.name.clone()).collect(),
+        roots: plan
+            .packages
+            .iter()
+            .map(|package| package.name.clone())
+            .collect(),
         excluded: plan
             .left_out
             .iter()
@@ -90,18 +104,24 @@ fn digest(plan: &Plan, request: &Request) -> Digest {
         format: 1,
         architecture: plan.board.architecture.as_str(),
         suites: archives
-            .map(|archive| {
-                (
-                    archive.name.as_str(),
-                    archive.suite.as_str(),
-                    archive.components.iter().map(|name| name.as_str()).collect(),
-                    archive.only.iter().map(|name| name.as_str()).collect(),
-                    archive.priority.value,
-                )
+            .map(|archive| AskedSuite {
+                archive: &archive.name,
+                suite: &archive.suite,
+                components: archive
+                    .components
+                    .iter()
+                    .map(|name| name.as_str())
+                    .collect(),
+                only: archive.only.iter().map(|name| name.as_str()).collect(),
+                priority: archive.priority.value,
             })
             .collect(),
         roots: &request.roots,
-        excluded: request.excluded.iter().map(|package| package.name.as_str()).collect(),
+        excluded: request
+            .excluded
+            .iter()
+            .map(|package| package.name.as_str())
+            .collect(),
         recommends: request.recommends,
     };
     // Strings, numbers and lists of them: there is nothing that JSON cannot say.
@@ -149,7 +169,11 @@ pub fn lock(plan: &Plan, sources: &[Source], settings: &Settings<'_>) -> Result<
     match &old {
         Some(old) => {
             let changes = lock.compare(old);
-            observer.note(&format!("{} changed: {} packages", path.display(), changes.len()));
+            observer.note(&format!(
+                "{} changed: {} packages",
+                path.display(),
+                changes.len()
+            ));
             for change in &changes {
                 observer.note(&format!("  {change}"));
             }
@@ -188,7 +212,12 @@ fn write_lock(path: &Path, lock: &Lock) -> Result<()> {
 }
 
 /// Fetches what the lock names and is not in the store; gives the files in the lock's order.
-pub fn fetch(lock: &Lock, plan: &Plan, sources: &[Source], settings: &Settings<'_>) -> Result<Vec<Archive>> {
+pub fn fetch(
+    lock: &Lock,
+    plan: &Plan,
+    sources: &[Source],
+    settings: &Settings<'_>,
+) -> Result<Vec<Archive>> {
     let archives = plan.base.archives.iter();
     let snapshots: Vec<Snapshot> = archives
         .filter_map(|archive| {
@@ -200,11 +229,16 @@ pub fn fetch(lock: &Lock, plan: &Plan, sources: &[Source], settings: &Settings<'
         })
         .collect();
     let downloads = lock.downloads(sources, &snapshots)?;
-    let blobs = settings.store.fetch(&downloads, settings.client, settings.observer)?;
+    let blobs = settings
+        .store
+        .fetch(&downloads, settings.client, settings.observer)?;
     let archives = lock.packages.iter().zip(&blobs);
     Ok(archives
         .map(|(package, blob)| Archive {
-            name: format!("{} {} {}", package.name, package.version, package.architecture),
+            name: format!(
+                "{} {} {}",
+                package.name, package.version, package.architecture
+            ),
             path: blob.path().to_owned(),
             sha256: Some(*package.sha256.as_bytes()),
         })

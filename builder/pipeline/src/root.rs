@@ -148,10 +148,11 @@ impl<'a> KeptFacts<'a> {
             return Ok(());
         }
         let bytes = postcard::to_stdvec(&found).map_err(|error| Error::Kept(error.to_string()))?;
-        self.store.keep_derived::<Error>(FACTS, &self.key, |folder| {
-            let path = folder.join("facts");
-            fs::write(&path, bytes).map_err(|source| Error::io("write", &path, source))
-        })?;
+        self.store
+            .keep_derived::<Error>(FACTS, &self.key, |folder| {
+                let path = folder.join("facts");
+                fs::write(&path, bytes).map_err(|source| Error::io("write", &path, source))
+            })?;
         Ok(())
     }
 }
@@ -171,4 +172,3 @@ impl FactsCache for KeptFacts<'_> {
         }
     }
 }
-

@@ -23,7 +23,11 @@ pub(crate) fn run(_options: &Options, global: &Global) -> anyhow::Result<ExitCod
             ]
         });
         let head = ["BOARD", "ARCHITECTURE", "RECIPE", "DESCRIPTION"].map(str::to_owned);
-        table::print(&std::iter::once(head.to_vec()).chain(rows).collect::<Vec<_>>());
+        table::print(
+            &std::iter::once(head.to_vec())
+                .chain(rows)
+                .collect::<Vec<_>>(),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

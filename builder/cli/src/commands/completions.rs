@@ -16,6 +16,11 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut command = Arguments::command();
-    clap_complete::generate(options.shell, &mut command, "fortress-build", &mut std::io::stdout());
+    clap_complete::generate(
+        options.shell,
+        &mut command,
+        "fortress-build",
+        &mut std::io::stdout(),
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -37,7 +37,10 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             })
             .collect();
         table::print(&rows);
-        let mut lines: Vec<&String> = needs.iter().filter_map(|need| need.install.as_ref()).collect();
+        let mut lines: Vec<&String> = needs
+            .iter()
+            .filter_map(|need| need.install.as_ref())
+            .collect();
         lines.dedup();
         if !lines.is_empty() {
             println!();
@@ -46,5 +49,9 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             println!("{line}");
         }
     }
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::from(13) })
+    Ok(if is_ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(13)
+    })
 }

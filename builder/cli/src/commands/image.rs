@@ -45,7 +45,12 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
     }
     let built = fortress_pipeline::build(&plan, &settings)?;
     let report = match options.test {
-        true => Some(test::boot(&built.image, &built.manifest, &test::BootOptions::default(), &context.terminal)?),
+        true => Some(test::boot(
+            &built.image,
+            &built.manifest,
+            &test::BootOptions::default(),
+            &context.terminal,
+        )?),
         false => None,
     };
     if global.json {
@@ -69,9 +74,17 @@ fn summarize(built: &Built, started: Instant, tested: bool) {
     let manifest = &built.manifest;
     let size = crate::progress::bytes;
     println!("image      {}", built.image.display());
-    println!("size       {} ({} on the disk)", size(manifest.image.length), size(built.allocated));
+    println!(
+        "size       {} ({} on the disk)",
+        size(manifest.image.length),
+        size(built.allocated)
+    );
     println!("manifest   {}", built.manifest_path.display());
-    println!("packages   {} ({})", manifest.packages.len(), size(built.downloads));
+    println!(
+        "packages   {} ({})",
+        manifest.packages.len(),
+        size(built.downloads)
+    );
     println!("kernel     {}", manifest.kernel);
     println!("root hash  {}", manifest.root_hash);
     println!("time       {:.1} s", started.elapsed().as_secs_f64());

@@ -18,7 +18,10 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
         print_json(&plan)?;
     } else {
         let head = ["KEY", "VALUE", "FROM"].map(str::to_owned).to_vec();
-        let rows = plan.explain().into_iter().map(|(key, value, origin)| vec![key, value, origin]);
+        let rows = plan
+            .explain()
+            .into_iter()
+            .map(|(key, value, origin)| vec![key, value, origin]);
         table::print(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     }
     Ok(ExitCode::SUCCESS)

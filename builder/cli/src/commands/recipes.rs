@@ -16,15 +16,32 @@ pub(crate) fn run(_options: &Options, global: &Global) -> anyhow::Result<ExitCod
         print_json(&serde_json::json!({ "recipes": recipes, "bases": bases }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = vec![["RECIPE", "VERSION", "HOME BASE", "DESCRIPTION"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["RECIPE", "VERSION", "HOME BASE", "DESCRIPTION"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(recipes.into_iter().map(|recipe| {
         let version = recipe.version.unwrap_or_else(|| "(part)".into());
-        vec![recipe.name, version, recipe.base.unwrap_or_default(), recipe.description]
+        vec![
+            recipe.name,
+            version,
+            recipe.base.unwrap_or_default(),
+            recipe.description,
+        ]
     }));
     table::print(&rows);
     println!();
-    let mut rows = vec![["BASE", "RELEASE", "DESCRIPTION"].map(str::to_owned).to_vec()];
-    rows.extend(bases.into_iter().map(|base| vec![base.name, base.release, base.description]));
+    let mut rows = vec![
+        ["BASE", "RELEASE", "DESCRIPTION"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(
+        bases
+            .into_iter()
+            .map(|base| vec![base.name, base.release, base.description]),
+    );
     table::print(&rows);
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use fortress_pipeline::manifest::Manifest;
 use fortress_progress::Observer;
 use fortress_qemu::{
-    Alteration, AllowedSocket, Architecture, BootTest, DoctorOptions, Expectation, Protocol, RebootBy, Report, Step, doctor,
+    AllowedSocket, Alteration, Architecture, BootTest, DoctorOptions, Expectation, Protocol,
+    RebootBy, Report, Step, doctor,
 };
 use fortress_recipe::Plan;
 use std::os::unix::fs::FileExt;
@@ -85,7 +86,10 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
 fn read_manifest(image: &Path) -> Result<Manifest> {
     let path = image.with_extension("manifest.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("cannot read {}, which lies beside each image that was built", path.display())
+        format!(
+            "cannot read {}, which lies beside each image that was built",
+            path.display()
+        )
     })?;
     serde_json::from_str(&text).with_context(|| format!("{} is no manifest", path.display()))
 }
@@ -103,7 +107,10 @@ pub(crate) fn must_be_possible(plan: &Plan) -> Result<()> {
         })
         .collect();
     if !missing.is_empty() {
-        bail!("a boot test is not possible here, for want of\n{}", missing.join("\n"));
+        bail!(
+            "a boot test is not possible here, for want of\n{}",
+            missing.join("\n")
+        );
     }
     Ok(())
 }
@@ -123,7 +130,10 @@ pub(crate) fn boot(
     options: &BootOptions,
     observer: &dyn Observer,
 ) -> Result<Report> {
-    let work = options.work.clone().unwrap_or_else(|| image.with_extension("boot"));
+    let work = options
+        .work
+        .clone()
+        .unwrap_or_else(|| image.with_extension("boot"));
     let machine = &manifest.machine;
     let mut test = BootTest::new(image, work);
     test.architecture = architecture(&manifest.architecture)?;
