@@ -1,11 +1,18 @@
-//! What tests across the workspace share: the oracle root, in which the field's own tools run.
+//! What tests across the workspace share: the oracle root, in which the field's own tools run,
+//! archives and packages made for a test, and the program itself.
 
 mod archive;
 mod deb;
 mod gpg;
 mod oracle;
+mod program;
+mod project;
 
 pub use archive::FixtureArchive;
 pub use deb::{FixtureCompression, FixturePackage};
 pub use gpg::Gpg;
 pub use oracle::{Oracle, Outcome};
+pub use program::{Program, Ran, project_folder, target_folder};
+pub use project::{
+    BENCH, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_lock, names,
+};
