@@ -39,7 +39,11 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
             return (build_code(error), error.hint());
         }
         if let Some(error) = cause.downcast_ref::<fortress_store::Error>() {
-            return (4, error.hint());
+            let code = match error {
+                fortress_store::Error::Cancelled => 130,
+                _ => 4,
+            };
+            return (code, error.hint());
         }
         if cause.is::<fortress_qemu::Error>() {
             // It says in its own words what to install.
@@ -52,7 +56,8 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
 fn build_code(error: &fortress_pipeline::Error) -> u8 {
     use fortress_pipeline::Error;
     match error {
-        Error::Cancelled => 130,
+        error if error.is_cancelled() => 130,
+        error if error.is_of_recipe() => 3,
         Error::Archive(_) | Error::Store(_) | Error::Lock { .. } | Error::Package(_) => 4,
         _ => 1,
     }

@@ -42,6 +42,10 @@ pub struct Built {
 /// # Errors
 /// The first thing that fails; then no artefact is left in the output folder.
 pub fn build(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
+    run(plan, settings).map_err(|error| error.placed(plan))
+}
+
+fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     if *plan.board.firmware != Firmware::Uefi {
         return Err(Error::Firmware {
             board: plan.board.name.value.clone(),

@@ -1,5 +1,6 @@
 //! What can go wrong with a build.
 
+use fortress_recipe::Plan;
 use std::path::PathBuf;
 
 /// What can go wrong with a build. [`Error::hint`] says what to do.
@@ -83,6 +84,14 @@ pub enum Error {
     /// Kept data that cannot be read back or written.
     #[error("cannot keep the unpacked tree: {0}")]
     Kept(String),
+    /// A value of the plan that cannot be, and who says it.
+    #[error("{place}: {error}")]
+    Said {
+        /// File and line, or the option of the command line.
+        place: String,
+        /// Why it cannot be.
+        error: Box<Error>,
+    },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -105,19 +114,82 @@ impl Error {
         }
     }
 
+    /// Whether somebody asked to stop, wherever that was noticed.
+    pub fn is_cancelled(&self) -> bool {
+        use fortress_configuration::Error as Configuration;
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Archive(fortress_archive::Error::Cancelled)
+                | Self::Store(fortress_store::Error::Cancelled)
+                | Self::Package(fortress_package::Error::Cancelled)
+                | Self::Configuration(Configuration::Cancelled)
+                | Self::Boot(fortress_boot::Error::Configuration(
+                    Configuration::Cancelled
+                ))
+                | Self::Filesystem(fortress_filesystem::Error::Cancelled(_))
+        )
+    }
+
+    /// Whether the project's files say something that cannot be.
+    pub fn is_of_recipe(&self) -> bool {
+        match self {
+            Self::Said { error, .. } => error.is_of_recipe(),
+            Self::Tree(fortress_tree::Error::Overlay { .. }) => true,
+            _ => self.setting().is_some(),
+        }
+    }
+
+    /// The value of the recipe that is to blame.
+    fn setting(&self) -> Option<&str> {
+        use fortress_configuration::Error as Configuration;
+        match self {
+            Self::Archive(fortress_archive::Error::UnknownPackage { name, .. }) => Some(name),
+            Self::Configuration(Configuration::Setting { value, .. })
+            | Self::Boot(fortress_boot::Error::Configuration(Configuration::Setting {
+                value,
+                ..
+            })) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The same error with the place that says what cannot be, if the plan knows it.
+    pub(crate) fn placed(self, plan: &Plan) -> Self {
+        let Some(value) = self.setting() else {
+            return self;
+        };
+        let rows = plan.explain();
+        match rows.into_iter().find(|(_, said, _)| said == value) {
+            Some((_, _, place)) => Self::Said {
+                place,
+                error: Box::new(self),
+            },
+            None => self,
+        }
+    }
+
     /// What to do about it, where there is something to say beyond the message.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Said { error, .. } => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
             Self::Kernel { .. } => Some("the board's [kernels] table names the kernel package; 'fortress-build plan' shows which one is used".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Io {
+                operation: "create" | "write" | "replace",
+                source,
+                ..
+            } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("choose another folder with '--output', one that you may write to".into())
             }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some room ('fortress-build store gc' removes what no build has used lately), or choose another folder with '--output'".into())
+            }
+            _ if self.setting().is_some() => {
+                Some("'fortress-build plan' shows every value and where it is said".into())
             }
             _ => None,
         }

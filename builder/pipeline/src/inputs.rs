@@ -164,7 +164,7 @@ pub fn lock(plan: &Plan, sources: &[Source], settings: &Settings<'_>) -> Result<
         &options,
         observer,
     )?;
-    let resolution = resolve(&index, &request)?;
+    let resolution = resolve(&index, &request).map_err(|error| Error::from(error).placed(plan))?;
     let lock = Lock::new(&index, &resolution, &plan.base.name, digest);
     match &old {
         Some(old) => {
