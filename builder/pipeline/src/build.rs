@@ -1,5 +1,6 @@
 //! The build itself.
 
+use crate::error::WRITE_IMAGE;
 use crate::identity::Identity;
 use crate::image::Disk;
 use crate::manifest::{self, Manifest};
@@ -42,7 +43,7 @@ pub struct Built {
 /// # Errors
 /// The first thing that fails; then no artefact is left in the output folder.
 pub fn build(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
-    run(plan, settings).map_err(|error| error.placed(plan))
+    run(plan, settings).map_err(|error| error.placed(plan).in_folder(&settings.output))
 }
 
 fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
@@ -54,6 +55,9 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     }
     fs::create_dir_all(&settings.output)
         .map_err(|source| Error::io("create", &settings.output, source))?;
+    // Whether it can be written to is better known before the work than after it.
+    tempfile::tempfile_in(&settings.output)
+        .map_err(|source| Error::io(WRITE_IMAGE, &settings.output, source))?;
     let sources = inputs::sources(plan, settings)?;
     let lock = inputs::lock(plan, &sources, settings)?;
     let archives = inputs::fetch(&lock, plan, &sources, settings)?;

@@ -1,7 +1,8 @@
 //! What can go wrong with a build.
 
 use fortress_recipe::Plan;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong with a build. [`Error::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,14 @@ pub enum Error {
     Cancelled,
 }
 
+/// The operation that fills the output folder.
+pub(crate) const WRITE_IMAGE: &str = "write the image into";
+
+fn is_full(kind: ErrorKind) -> bool {
+    use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// This crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -169,6 +178,18 @@ impl Error {
         }
     }
 
+    /// The same error with the folder that has no room left for the image, if that is what is
+    /// wrong.
+    pub(crate) fn in_folder(self, folder: &Path) -> Self {
+        match self {
+            Self::Filesystem(fortress_filesystem::Error::Full { source, .. })
+            | Self::Disk(fortress_disk::Error::Full { source, .. }) => {
+                Self::io(WRITE_IMAGE, folder, source)
+            }
+            other => other,
+        }
+    }
+
     /// What to do about it, where there is something to say beyond the message.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -179,13 +200,13 @@ impl Error {
             Self::Kernel { .. } => Some("the board's [kernels] table names the kernel package; 'fortress-build plan' shows which one is used".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
             Self::Io {
-                operation: "create" | "write" | "replace",
+                operation: "create" | "write" | "replace" | WRITE_IMAGE,
                 source,
                 ..
-            } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            } if source.kind() == ErrorKind::PermissionDenied => {
                 Some("choose another folder with '--output', one that you may write to".into())
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Self::Io { source, .. } if is_full(source.kind()) => {
                 Some("free some room ('fortress-build store gc' removes what no build has used lately), or choose another folder with '--output'".into())
             }
             _ if self.setting().is_some() => {
