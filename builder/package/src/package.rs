@@ -59,15 +59,4 @@ impl Package {
             .get(name)
             .map(|bytes| String::from_utf8_lossy(bytes))
     }
-
-    /// Its configuration files, by `conffiles`: paths without the flags that may stand before
-    /// them (`remove-on-upgrade`).
-    pub fn configuration_files(&self) -> Vec<String> {
-        let text = self.member_text("conffiles").unwrap_or_default();
-        text.lines()
-            .map(str::trim)
-            .filter(|line| line.starts_with('/'))
-            .map(str::to_owned)
-            .collect()
-    }
 }

@@ -96,18 +96,23 @@ fn field(text: &mut String, name: &str, value: &str) {
     }
 }
 
-/// `Conffiles`: each with the MD5 of what is in the tree.
+/// `Conffiles`: each with the MD5 of what is in the tree. Those that an upgrade would remove
+/// (deb-conffiles(5)) have none on a system that never had them.
 fn configuration_files(tree: &Tree, package: &Package) -> Result<String> {
     let mut text = String::new();
-    for name in package.configuration_files() {
-        let path = TreePath::new(&name)?;
-        if !is_file(tree, &path) {
+    for line in package.member_text("conffiles").unwrap_or_default().lines() {
+        let line = line.trim();
+        let value = if let Some(name) = line.strip_prefix("remove-on-upgrade ") {
+            format!("{} newconffile remove-on-upgrade", name.trim())
+        } else if line.starts_with('/') && is_file(tree, &TreePath::new(line)?) {
+            format!("{line} {}", md5_of(tree, &TreePath::new(line)?)?)
+        } else {
             continue;
-        }
+        };
         if text.is_empty() {
             text.push_str("Conffiles:\n");
         }
-        text.push_str(&format!(" {name} {}\n", md5_of(tree, &path)?));
+        text.push_str(&format!(" {value}\n"));
     }
     Ok(text)
 }
