@@ -3,9 +3,9 @@
 use crate::modules::{FactsCache, ModuleIndex};
 use crate::{Error, Identifiers, PackageData, Result, Settings};
 use crate::{
-    alternatives, apparmor, audit, catalog, certificates, database, files, hardware, libraries,
-    modules, name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim, units,
-    users,
+    alternatives, apparmor, audit, catalog, certificates, database, files, glib, hardware,
+    libraries, modules, name_services, owners, pam, shells, stamps, state, system, tmpfiles, trim,
+    units, users,
 };
 use fortress_package::Package;
 use fortress_progress::{Observer, Unit};
@@ -182,6 +182,7 @@ impl Configuration<'_> {
         run.job("name services", || name_services::run(tree, present, data))?;
         run.job("AppArmor", || apparmor::run(tree, packages))?;
         run.job("audit rules", || audit::run(tree))?;
+        run.job("GLib", || glib::run(tree))?;
         run.job("system", || system::run(tree, settings))?;
         run.job("certificates", || certificates::run(tree))
     }

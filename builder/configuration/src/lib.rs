@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod certificates;
 pub mod database;
 pub mod files;
+pub mod glib;
 pub mod hardware;
 pub mod libraries;
 pub mod modules;
