@@ -9,6 +9,7 @@ use fortress_tree::{Content, Spool, Tree, TreePath};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -47,9 +48,27 @@ pub(crate) fn unpacked(
     });
     match (result, made) {
         (Ok(_), Some(made)) => Ok(made),
-        (Err(error), _) => Err(error),
+        (Err(error), _) => Err(in_store(error, store)),
         (Ok(_), None) => Err(Error::Kept("the store did not ask for it".into())),
     }
+}
+
+/// The same error with the store that has no room left, if that is what is wrong.
+fn in_store(error: Error, store: &Store) -> Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(source) = one.downcast_ref::<io::Error>()
+            && let io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded = source.kind()
+            && let Some(code) = source.raw_os_error()
+        {
+            return Error::Store(fortress_store::Error::Full {
+                path: store.path().join(KIND),
+                source: io::Error::from_raw_os_error(code),
+            });
+        }
+        cause = one.source();
+    }
+    error
 }
 
 fn unpack_into(
