@@ -7,6 +7,7 @@ mod gpg;
 mod oracle;
 mod program;
 mod project;
+mod ubuntu;
 
 pub use archive::FixtureArchive;
 pub use deb::{FixtureCompression, FixturePackage};
@@ -14,5 +15,7 @@ pub use gpg::Gpg;
 pub use oracle::{Oracle, Outcome};
 pub use program::{Program, Ran, project_folder, target_folder};
 pub use project::{
-    BENCH, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_lock, names,
+    BENCH, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_bytes, bench_lock,
+    bench_reference, names, store_of_downloads,
 };
+pub use ubuntu::UbuntuProject;

@@ -1,8 +1,11 @@
 //! Projects to build from, and the image that most tests look at.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
 
 use crate::program::{Program, project_folder, target_folder};
 
@@ -132,3 +135,77 @@ pub fn bench_arguments(output: &Path) -> Vec<String> {
 pub const BENCH_IMAGE: &str = "bench_1_x86_debian-13.img";
 /// Its manifest's.
 pub const BENCH_MANIFEST: &str = "bench_1_x86_debian-13.manifest.json";
+
+/// A copy of the shared store with its downloads alone: nothing is unpacked in it.
+///
+/// # Panics
+/// When the bench image's packages cannot be had, or the copy cannot be made.
+#[track_caller]
+pub fn store_of_downloads() -> tempfile::TempDir {
+    static FILLED: OnceLock<()> = OnceLock::new();
+    FILLED.get_or_init(|| {
+        let folder = tempfile::tempdir_in(target_folder()).unwrap();
+        Program::new(&bench_arguments(folder.path()))
+            .run()
+            .success();
+    });
+    let shared = target_folder().join("test-store");
+    // On the same file system, so that files need no copies.
+    let copy = tempfile::tempdir_in(target_folder()).unwrap();
+    fs::set_permissions(copy.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    for name in ["CACHEDIR.TAG", "format"] {
+        fs::copy(shared.join(name), copy.path().join(name)).unwrap();
+    }
+    for name in ["derived", "partial", "scratch", "temporary"] {
+        fs::create_dir(copy.path().join(name)).unwrap();
+    }
+    for name in ["blobs", "documents"] {
+        link_all(&shared.join(name), &copy.path().join(name));
+    }
+    copy
+}
+
+fn link_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => link_all(&entry.path(), &to),
+            false => fs::hard_link(entry.path(), to).unwrap(),
+        }
+    }
+}
+
+/// What makes two images the same: the SHA-256 of the bench image in a folder, and its manifest.
+///
+/// # Panics
+/// When they are not there.
+#[track_caller]
+pub fn bench_bytes(folder: &Path) -> (String, String) {
+    let mut file = fs::File::open(folder.join(BENCH_IMAGE)).unwrap();
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut file, &mut hasher).unwrap();
+    let digest = hasher.finalize();
+    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    (
+        digest,
+        fs::read_to_string(folder.join(BENCH_MANIFEST)).unwrap(),
+    )
+}
+
+/// The same of a build that nothing disturbed.
+///
+/// # Panics
+/// When it cannot be built.
+#[track_caller]
+pub fn bench_reference() -> &'static (String, String) {
+    static REFERENCE: OnceLock<(String, String)> = OnceLock::new();
+    REFERENCE.get_or_init(|| {
+        let folder = tempfile::tempdir_in(target_folder()).unwrap();
+        Program::new(&bench_arguments(folder.path()))
+            .run()
+            .success();
+        bench_bytes(folder.path())
+    })
+}
