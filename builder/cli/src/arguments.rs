@@ -42,12 +42,13 @@ pub(crate) struct Arguments {
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The project folder, with boards/, recipes/ and overlays/ in it [default: found upward
     /// from here]
     #[arg(long, global = true, value_name = "FOLDER", env = "FORTRESS_PROJECT")]
     pub(crate) project: Option<PathBuf>,
-    /// The store of downloads [default: fortress in your cache folder]
+    /// The store of downloads [default: fortress/store in your cache folder]
     #[arg(long, global = true, value_name = "FOLDER", env = "FORTRESS_STORE")]
     pub(crate) store: Option<PathBuf>,
     /// Machine-readable output: JSON on standard output, progress as JSON lines on standard error
@@ -84,8 +85,9 @@ pub(crate) struct Selection {
 /// Where inputs come from.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Inputs {
-    /// Use this mirror for an archive of the base, for example --mirror debian=file:///srv/debian
-    #[arg(long = "mirror", value_name = "ARCHIVE=URL", value_parser = key_and_value)]
+    /// Use this address for a mirror of the base, for example --mirror main=file:///srv/debian;
+    /// 'fortress-build plan' shows the names of the base's mirrors
+    #[arg(long = "mirror", value_name = "MIRROR=URL", value_parser = key_and_value)]
     pub(crate) mirrors: Vec<(String, String)>,
     /// Touch no network: what is not in the store is an error
     #[arg(long)]

@@ -1,11 +1,13 @@
 //! What commands work with: the project, the store, who watches.
 
 use crate::arguments::{Global, Inputs, Selection};
+use crate::failure::Said;
 use crate::progress::{Mode, Terminal};
 use anyhow::{Context as _, Result};
 use fortress_pipeline::{LockMode, Settings};
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -95,6 +97,7 @@ impl<'a> Context<'a> {
                     from.plan.recipe.value, from.plan.board.name.value, from.plan.base.name.value
                 )),
         };
+        check_mirrors(from.inputs, from.plan)?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .context("this machine's clock is before 1970")?;
@@ -114,5 +117,32 @@ impl<'a> Context<'a> {
             strict: from.strict,
             now: now.as_secs() as i64,
         })
+    }
+}
+
+/// Refuses mirrors that the base does not have: they would change nothing.
+fn check_mirrors(inputs: &Inputs, plan: &Plan) -> Result<()> {
+    let archives = plan.base.archives.iter();
+    let known: BTreeSet<&str> = archives
+        .map(|archive| archive.mirror.name.value.as_str())
+        .collect();
+    match inputs
+        .mirrors
+        .iter()
+        .find(|(name, _)| !known.contains(name.as_str()))
+    {
+        None => Ok(()),
+        Some((name, _)) => {
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(Said {
+                code: 2,
+                message: format!(
+                    "--mirror {name}=…: base {} has no mirror of that name",
+                    plan.base.name.value
+                ),
+                hint: Some(format!("its mirrors are {}", known.join(", "))),
+            }
+            .into())
+        }
     }
 }

@@ -1,7 +1,24 @@
 //! How errors look: what, where, why, and what to do next.
 
 use crate::arguments::Global;
+use std::fmt;
 use std::process::ExitCode;
+
+/// An error of the command line itself, with its exit code and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Said {}
 
 /// Prints an error and gives the exit code that goes with it.
 pub(crate) fn report(error: &anyhow::Error, global: &Global) -> ExitCode {
@@ -45,9 +62,16 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
             };
             return (code, error.hint());
         }
-        if cause.is::<fortress_qemu::Error>() {
+        if let Some(error) = cause.downcast_ref::<fortress_qemu::Error>() {
+            let code = match error {
+                fortress_qemu::Error::Cancelled => 130,
+                _ => fortress_qemu::Error::EXIT_CODE,
+            };
             // It says in its own words what to install.
-            return (13, None);
+            return (code, None);
+        }
+        if let Some(Said { code, hint, .. }) = cause.downcast_ref::<Said>() {
+            return (*code, hint.clone());
         }
     }
     (1, None)

@@ -5,7 +5,7 @@ use crate::identity::Identity;
 use crate::image::Disk;
 use crate::manifest::{self, Manifest};
 use crate::root::KeptFacts;
-use crate::{Error, Result, Settings, boot, inputs, root};
+use crate::{Error, ListeningSocket, Result, Settings, boot, inputs, root};
 use fortress_archive::Lock;
 use fortress_configuration::modules::ModuleIndex;
 use fortress_configuration::{Identifiers, TrimSettings, UnitSettings, configure};
@@ -349,10 +349,11 @@ fn add_settings(plan: &Plan, tree: &mut Tree) -> Result<()> {
             lines(&plan.kernel.load),
         )?;
     }
-    write(
-        "/usr/lib/fortress/allowed-sockets",
-        lines(&plan.health.sockets),
-    )?;
+    let mut sockets = String::from("# What the recipe lets listen.\n");
+    for socket in &plan.health.sockets {
+        sockets.push_str(&socket.value.parse::<ListeningSocket>()?.line());
+    }
+    write("/usr/lib/fortress/sockets.d/50-recipe", sockets)?;
     let var = &plan.image.var;
     let format = match *var.format {
         VarFilesystem::Ext4 => "ext4",

@@ -76,6 +76,9 @@ pub enum Error {
         /// How it starts.
         firmware: String,
     },
+    /// A socket of the plan that is none.
+    #[error(transparent)]
+    Socket(#[from] crate::NoSocket),
     /// Scripts that nobody has reviewed, in a strict build.
     #[error("{} maintainer scripts have not been reviewed: {}", scripts.len(), scripts.join(", "))]
     Unreviewed {
@@ -197,7 +200,7 @@ impl Error {
             Self::Archive(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
-            Self::Kernel { .. } => Some("the board's [kernels] table names the kernel package; 'fortress-build plan' shows which one is used".into()),
+            Self::Kernel { .. } => Some("the board's [kernel] tables name the kernel packages; 'fortress-build plan' shows which one is used".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
             Self::Io {
                 operation: "create" | "write" | "replace" | WRITE_IMAGE,

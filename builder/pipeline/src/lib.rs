@@ -37,8 +37,10 @@ mod inputs;
 pub mod manifest;
 mod root;
 mod settings;
+mod sockets;
 
 pub use build::{Built, build, tree};
 pub use error::{Error, Result};
 pub use inputs::{fetch, lock, sources};
 pub use settings::{LockMode, Settings};
+pub use sockets::{ListeningSocket, NoSocket};

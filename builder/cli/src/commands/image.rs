@@ -4,7 +4,7 @@ use super::{print_json, test};
 use crate::arguments::{Global, Inputs, Selection};
 use crate::context::{Context, InputSettings};
 use fortress_pipeline::Built;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -44,6 +44,9 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
         test::must_be_possible(&plan)?;
     }
     let built = fortress_pipeline::build(&plan, &settings)?;
+    if !global.json {
+        summarize(&built, &settings.lock_path, started, options.test);
+    }
     let report = match options.test {
         true => Some(test::boot(
             &built.image,
@@ -61,16 +64,13 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             "seconds": started.elapsed().as_secs_f64(),
             "test": report,
         }))?;
-    } else {
-        summarize(&built, started, options.test);
-        if let Some(report) = &report {
-            print!("{report}");
-        }
+    } else if let Some(report) = &report {
+        print!("{report}");
     }
     Ok(report.map_or(ExitCode::SUCCESS, |report| report.exit_code().into()))
 }
 
-fn summarize(built: &Built, started: Instant, tested: bool) {
+fn summarize(built: &Built, lock: &Path, started: Instant, tested: bool) {
     let manifest = &built.manifest;
     let size = crate::progress::bytes;
     println!("image      {}", built.image.display());
@@ -85,10 +85,12 @@ fn summarize(built: &Built, started: Instant, tested: bool) {
         manifest.packages.len(),
         size(built.downloads)
     );
+    println!("lock       {}", lock.display());
     println!("kernel     {}", manifest.kernel);
     println!("root hash  {}", manifest.root_hash);
     println!("time       {:.1} s", started.elapsed().as_secs_f64());
     if !tested {
-        println!("next       fortress-build test {}", built.image.display());
+        let program = std::env::args().next().unwrap_or_default();
+        println!("next       {program} test {}", built.image.display());
     }
 }

@@ -3,12 +3,14 @@
 use super::print_json;
 use crate::arguments::Global;
 use crate::context;
-use anyhow::{Context as _, Result, bail};
+use crate::failure::Said;
+use anyhow::{Context as _, Result};
+use fortress_pipeline::ListeningSocket;
 use fortress_pipeline::manifest::Manifest;
 use fortress_progress::Observer;
 use fortress_qemu::{
-    AllowedSocket, Alteration, Architecture, BootTest, DoctorOptions, Expectation, Protocol,
-    RebootBy, Report, Step, doctor,
+    AllowedSocket, Alteration, Architecture, BootTest, DiskInterface, DoctorOptions, Expectation,
+    Protocol, RebootBy, Report, Step, doctor,
 };
 use fortress_recipe::Plan;
 use std::os::unix::fs::FileExt;
@@ -38,7 +40,7 @@ pub(crate) struct BootOptions {
     #[arg(long, value_name = "FOLDER")]
     work: Option<PathBuf>,
     /// Seconds that one boot may take
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
     /// Boot once only
     #[arg(long)]
@@ -84,14 +86,31 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
 
 /// Reads the manifest beside an image.
 fn read_manifest(image: &Path) -> Result<Manifest> {
+    if !image.is_file() {
+        return Err(impossible(format!(
+            "cannot boot {}: there is no such file",
+            image.display()
+        )));
+    }
     let path = image.with_extension("manifest.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!(
-            "cannot read {}, which lies beside each image that was built",
+    let read = std::fs::read_to_string(&path).map_err(anyhow::Error::from);
+    let manifest = read.and_then(|text| Ok(serde_json::from_str(&text)?));
+    manifest.map_err(|error| {
+        impossible(format!(
+            "cannot read {}, the manifest that was written beside the image: {error}",
             path.display()
-        )
-    })?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no manifest", path.display()))
+        ))
+    })
+}
+
+/// An error for what keeps a boot test from being run.
+fn impossible(message: String) -> anyhow::Error {
+    Said {
+        code: fortress_qemu::Error::EXIT_CODE,
+        message,
+        hint: None,
+    }
+    .into()
 }
 
 /// Says what a boot test lacks, before any work is done.
@@ -107,10 +126,10 @@ pub(crate) fn must_be_possible(plan: &Plan) -> Result<()> {
         })
         .collect();
     if !missing.is_empty() {
-        bail!(
-            "a boot test is not possible here, for want of\n{}",
-            missing.join("\n")
-        );
+        return Err(impossible(format!(
+            "a boot test is not possible here, for want of\n  {}",
+            missing.join("\n  ")
+        )));
     }
     Ok(())
 }
@@ -119,7 +138,9 @@ fn architecture(name: &str) -> Result<Architecture> {
     match name {
         "amd64" => Ok(Architecture::X86_64),
         "arm64" => Ok(Architecture::Aarch64),
-        other => bail!("no boot test for architecture {other}"),
+        other => Err(impossible(format!(
+            "there is no boot test for architecture {other}"
+        ))),
     }
 }
 
@@ -140,6 +161,15 @@ pub(crate) fn boot(
     test.timeout = Duration::from_secs(options.timeout);
     test.memory = u32::try_from(machine.memory >> 20).unwrap_or(u32::MAX);
     test.processors = machine.processors;
+    test.disk = match machine.disk.as_str() {
+        "virtio-blk" => DiskInterface::Virtio,
+        "nvme" => DiskInterface::Nvme,
+        other => {
+            return Err(impossible(format!(
+                "there is no boot test with disk {other:?}; it can be virtio-blk or nvme"
+            )));
+        }
+    };
     test.allowed_sockets = machine
         .sockets
         .iter()
@@ -156,20 +186,16 @@ pub(crate) fn boot(
     Ok(fortress_qemu::run(&test, observer)?)
 }
 
-/// A socket that may listen: `udp:51820`.
+/// A socket that may listen, as the manifest writes it: `udp:51820`.
 fn socket(text: &str) -> Result<AllowedSocket> {
-    let (protocol, port) = text.split_once(':').unwrap_or_default();
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        _ => bail!("allowed socket {text:?} is neither tcp:PORT nor udp:PORT"),
-    };
+    let socket: ListeningSocket = text.parse()?;
     Ok(AllowedSocket {
-        protocol,
-        address: None,
-        port: port
-            .parse()
-            .with_context(|| format!("allowed socket {text:?} has no port"))?,
+        protocol: match socket.protocol.as_str() {
+            "tcp" => Protocol::Tcp,
+            _ => Protocol::Udp,
+        },
+        address: socket.address,
+        port: socket.port,
     })
 }
 
