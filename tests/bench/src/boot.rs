@@ -1,0 +1,109 @@
+//! A boot of the host image under emulation, beside its kernel's alone.
+
+use crate::figures::{Series, Table, Target, Unit};
+use crate::place::Place;
+use anyhow::{Context as _, Result, ensure};
+use fortress_package::{Archive, Options, unpack};
+use fortress_pipeline::manifest::Manifest;
+use fortress_progress::Silent;
+use fortress_qemu::{Acceleration, AllowedSocket, BootTest, Protocol, bare_kernel};
+use fortress_tree::{Spool, Tree, TreePath};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result<()> {
+    eprintln!("building the host image");
+    place.build("host")?;
+    let (image, manifest) = place.image("host")?;
+    let work = place.folder("boot")?;
+    let kernel = kernel(place, &manifest, &work)?;
+    let test = test(&image, &manifest, &work)?;
+    let mut bare = Series::default();
+    let mut report = Series::default();
+    let mut stages: [Series; 3] = Default::default();
+    for round in 1..=rounds {
+        eprintln!("boot, round {round} of {rounds}");
+        let alone = bare_kernel(&kernel, "", &test, &Silent)?;
+        bare.time(alone.time);
+        let result = fortress_qemu::run(&test, &Silent)?;
+        ensure!(result.exit_code() == 0, "the boot failed: {result}");
+        let health = result.boots.first().and_then(|boot| boot.health.as_ref());
+        let times = health.context("the boot gave no report")?.times;
+        let ends = [times.initrd, times.user_space, times.report];
+        let mut begin = 0;
+        for (stage, end) in stages.iter_mut().zip(ends) {
+            stage.time(Duration::from_millis(end.saturating_sub(begin)));
+            begin = end;
+        }
+        report.time(Duration::from_millis(times.report));
+    }
+    let kernel = &manifest.kernel;
+    table.add(
+        &format!("Kernel {kernel} alone, to its panic for want of a root"),
+        &bare,
+        Unit::Seconds,
+        Target::None,
+    );
+    table.add(
+        "Host image, from the kernel's start to the health report",
+        &report,
+        Unit::Seconds,
+        Target::None,
+    );
+    let names = ["in the kernel", "in the initrd", "in the root's user space"];
+    for (name, stage) in names.iter().zip(&stages) {
+        table.add(&format!("… {name}"), stage, Unit::Seconds, Target::None);
+    }
+    table.add(
+        "Health report over the kernel alone",
+        &report.over(&bare),
+        Unit::Times,
+        Target::AtMost(5.0),
+    );
+    Ok(())
+}
+
+/// The kernel of an image, out of its package.
+fn kernel(place: &Place, manifest: &Manifest, folder: &Path) -> Result<PathBuf> {
+    let spool = Spool::new(folder)?;
+    let packages = place.packages(manifest).into_iter();
+    let packages: Vec<Archive> = packages
+        .filter(|package| package.name.starts_with("linux-image-"))
+        .collect();
+    let mut tree = Tree::new(0);
+    unpack(&packages, &mut tree, &spool, &Options::default(), &Silent)?;
+    let path = TreePath::new(&format!("/boot/vmlinuz-{}", manifest.kernel))?;
+    let file = folder.join("vmlinuz");
+    let mut out = File::create(&file).context("cannot write the kernel")?;
+    std::io::copy(&mut tree.content(&path)?.reader()?, &mut out)
+        .context("cannot write the kernel")?;
+    Ok(file)
+}
+
+/// A test of one boot, as `fortress-build test --once` makes it, under emulation.
+fn test(image: &Path, manifest: &Manifest, work: &Path) -> Result<BootTest> {
+    let mut test = BootTest::new(image, work);
+    test.memory = u32::try_from(manifest.machine.memory >> 20).context("too much memory")?;
+    test.processors = manifest.machine.processors;
+    test.acceleration = Acceleration::Emulation;
+    test.allowed_sockets = manifest
+        .machine
+        .sockets
+        .iter()
+        .map(|socket| {
+            let (protocol, port) = socket.split_once(':').unwrap_or_default();
+            Ok(AllowedSocket {
+                protocol: match protocol {
+                    "tcp" => Protocol::Tcp,
+                    _ => Protocol::Udp,
+                },
+                address: None,
+                port: port
+                    .parse()
+                    .with_context(|| format!("{socket} has no port"))?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(test)
+}

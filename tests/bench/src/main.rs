@@ -1,0 +1,78 @@
+//! Measures what Fortress promises, each as a ratio to something measured in the same run, so
+//! that a slow or busy machine changes the figures little:
+//!
+//! ```text
+//! cargo run --release -p fortress-bench -- all
+//! cargo run --release -p fortress-bench -- build rebuild --rounds 9
+//! ```
+//!
+//! The table that comes out is Markdown, for `docs/benchmarks.md`.
+
+mod boot;
+mod build;
+mod child;
+mod figures;
+mod floor;
+mod memory;
+mod mkosi;
+mod place;
+mod rebuild;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use figures::Table;
+use place::Place;
+
+/// Measures builds and boots
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Options {
+    /// What to measure
+    #[arg(required = true)]
+    measures: Vec<Measure>,
+    /// How often; what is compared takes turns
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// A cold build beside decompressing its packages
+    Build,
+    /// A build after a change to an overlay, beside a cold one, and hashing and copying the image
+    Rebuild,
+    /// Peak memory and time of larger images
+    Memory,
+    /// A boot, beside the kernel's alone
+    Boot,
+    /// A cold build beside mkosi's (needs root, and mmdebstrap)
+    Mkosi,
+    /// Everything
+    All,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let wanted =
+        |measure| options.measures.contains(&measure) || options.measures.contains(&Measure::All);
+    let place = Place::prepare()?;
+    let rounds = options.rounds.max(1);
+    let mut table = Table::default();
+    if wanted(Measure::Build) {
+        build::measure(&place, rounds, &mut table)?;
+    }
+    if wanted(Measure::Rebuild) {
+        rebuild::measure(&place, rounds, &mut table)?;
+    }
+    if wanted(Measure::Memory) {
+        memory::measure(&place, rounds.min(3), &mut table)?;
+    }
+    if wanted(Measure::Boot) {
+        boot::measure(&place, rounds.min(3), &mut table)?;
+    }
+    if wanted(Measure::Mkosi) {
+        mkosi::measure(&place, rounds.min(3), &mut table)?;
+    }
+    print!("{table}");
+    Ok(())
+}
