@@ -3,6 +3,7 @@
 use fortress_archive::Lock;
 use fortress_package::Archive;
 use fortress_store::Digest;
+use fortress_tests::target_folder;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -12,13 +13,16 @@ use std::process::Command;
 /// As mmdebstrap must find it in the archive to see which packages are essential.
 const SUITE: &str = "trixie";
 
+/// Takes away what mmdebstrap has from this machine, which differs from machine to machine.
+const FORGET_MACHINE: &str = r#"cd "$1/etc" && rm -f hostname .resolv.conf.systemd-resolved.bak"#;
+
 /// A root in which the packages of a lock are installed.
 pub(crate) struct Installed(PathBuf);
 
 impl Installed {
     /// Made once for a lock, and kept below the target folder.
     pub(crate) fn open(name: &str, lock: &Lock, archives: &[Archive]) -> Self {
-        let folder = crate::target().join("scripts-ran");
+        let folder = target_folder().join("scripts-ran");
         let root = folder.join(name);
         let mark = folder.join(format!("{name}.complete"));
         fs::create_dir_all(&folder).unwrap();
@@ -85,6 +89,7 @@ fn install(root: &Path, packages: &Path, lock: &Lock) {
         .args(["--mode=root", "--format=directory", "--variant=essential"])
         .arg(format!("--architectures={}", lock.architecture))
         .arg(format!("--include={}", include.join(",")))
+        .arg(format!("--customize-hook={FORGET_MACHINE}"))
         .arg(SUITE)
         .arg(root)
         .arg(format!(

@@ -14,12 +14,11 @@ use fortress_pipeline::{LockMode, Settings};
 use fortress_progress::Silent;
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
-use fortress_tests::Oracle;
+use fortress_tests::{Oracle, project_folder, target_folder};
 use fortress_tree::Tree;
 use installed::Installed;
 use rules::Rules;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const RECIPES: [&str; 2] = ["bench", "host"];
@@ -52,8 +51,7 @@ fn trees_equal_those_whose_scripts_ran_but_for_what_rules_explain() {
 
 /// Ours as it is after a first boot, and theirs.
 fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
-    let root = project();
-    let library = Library::open(&root).unwrap();
+    let library = Library::open(&project_folder()).unwrap();
     let request = Request {
         board: BOARD.into(),
         recipe: Some(recipe.into()),
@@ -61,18 +59,9 @@ fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
         ..Request::default()
     };
     let mut plan = library.plan(&request).unwrap();
-    let (lock_path, lock_mode) = if plan.left_out.is_empty() {
-        let name = format!("recipes/locks/{recipe}-{BOARD}-{BASE}.toml");
-        (root.join(name), LockMode::Locked)
-    } else {
-        // Scripts need what an image that is built without them leaves out.
-        plan.left_out.clear();
-        let name = format!("scripts-ran/{recipe}.lock.toml");
-        (target().join(name), LockMode::Keep)
-    };
     with_packages_alone(&mut plan);
-    let store = std::env::var_os("FORTRESS_STORE").map_or(target().join("test-store"), Into::into);
-    let store = Store::open(&store).unwrap();
+    let target = target_folder();
+    let store = Store::open(&target.join("test-store")).unwrap();
     let client = Client::new(ClientOptions::default()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let settings = Settings {
@@ -81,9 +70,9 @@ fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
         observer: &Silent,
         mirrors: Vec::new(),
         machine_configuration: "/etc".into(),
-        lock_path,
-        lock_mode,
-        output: target().join("scripts-ran"),
+        lock_path: target.join(format!("test-locks/scripts-ran-{recipe}.toml")),
+        lock_mode: LockMode::Keep,
+        output: target,
         strict: false,
         now: now.as_secs().cast_signed(),
     };
@@ -99,6 +88,8 @@ fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
 /// Takes from a plan what would lay other files over those of the packages, take files away, or
 /// switch units by other words than the packages' own.
 fn with_packages_alone(plan: &mut Plan) {
+    // Scripts need what an image that is built without them leaves out.
+    plan.left_out.clear();
     plan.overlays.clear();
     plan.units.enable.clear();
     plan.units.disable.clear();
@@ -108,13 +99,4 @@ fn with_packages_alone(plan: &mut Plan) {
     plan.trim.manuals.value = false;
     plan.trim.locales.value = false;
     plan.trim.paths.clear();
-}
-
-fn project() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap().canonicalize().unwrap()
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
 }

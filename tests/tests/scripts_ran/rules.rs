@@ -152,3 +152,47 @@ fn is_name_like(name: &str, pattern: &str) -> bool {
         }),
     }
 }
+
+#[test]
+fn patterns_fit_names_and_folders() {
+    for (path, pattern) in [
+        ("/etc/fstab", "/etc/fstab"),
+        ("/etc/rc2.d/S01dbus", "/etc/rc*.d/*"),
+        ("/dev", "/dev/**"),
+        ("/dev/pts/ptmx", "/dev/**"),
+    ] {
+        assert!(is_like(path, pattern), "{path} {pattern}");
+    }
+    for (path, pattern) in [
+        ("/etc/fstab.d", "/etc/fstab"),
+        ("/etc", "/etc/*"),
+        ("/etc/xml/catalog", "/etc/*"),
+        ("/devices", "/dev/**"),
+    ] {
+        assert!(!is_like(path, pattern), "{path} {pattern}");
+    }
+}
+
+#[test]
+fn texts_may_differ_in_what_is_said_alone() {
+    let same = |only: OnlyIn, one: &str, other: &str| {
+        only.reduce(one.as_bytes()) == only.reduce(other.as_bytes())
+    };
+    assert!(same(OnlyIn::Comments, "# one\nvalue\n", "\nvalue\n"));
+    assert!(!same(OnlyIn::Comments, "value\nother\n", "other\nvalue\n"));
+    assert!(same(OnlyIn::Order, "a\nb\n", "b\na\n"));
+    assert!(!same(OnlyIn::Order, "a\n", "a\na\n"));
+    let accounts = |one, other| same(OnlyIn::Accounts, one, other);
+    assert!(accounts(
+        "tss:x:101:\nadm:x:4:a,b\n",
+        "adm:x:4:b,a\ntss:x:120:\n"
+    ));
+    assert!(accounts("tss:!*:20777::::::\n", "tss:!:20000::::::\n"));
+    assert!(!accounts("tss:!:20777::::::\n", "tss::20777::::::\n"));
+    assert!(!accounts("adm:x:4:a\n", "adm:x:4:a,b\n"));
+    assert!(!accounts("adm:x:4:\n", "adm:x:5:\n"));
+    assert!(!accounts(
+        "a:x:1000:1000::/:/bin/sh\n",
+        "a:x:101:1000::/:/bin/sh\n"
+    ));
+}
