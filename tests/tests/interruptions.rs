@@ -84,7 +84,7 @@ fn a_killed_build_spoils_nothing() {
     // While the image is written. An earlier one is there, and stays there whole.
     let killed = (0..20).any(|_| {
         let child = start(output.path(), store.path());
-        at_stage(child, "root file system", "KILL").code == -1
+        at_stage(child, "write the root", "KILL").code == -1
     });
     assert!(killed, "it was always faster");
     assert_eq!(whole(output.path()), [BENCH_IMAGE, BENCH_MANIFEST]);

@@ -77,11 +77,7 @@ impl Index {
                     }
                 }
             })?;
-        let stage = observer.stage(
-            "read package indexes",
-            Some(wanted.len() as u64),
-            Unit::Items,
-        );
+        let stage = observer.stage("read indexes", Some(wanted.len() as u64), Unit::Items);
         let parts = wanted
             .par_iter()
             .zip(&blobs)
@@ -124,7 +120,7 @@ fn suites(
     options: &LoadOptions,
     observer: &dyn Observer,
 ) -> Result<Vec<Suite>, Error> {
-    let stage = observer.stage("get suites", Some(sources.len() as u64), Unit::Items);
+    let stage = observer.stage("ask suites", Some(sources.len() as u64), Unit::Items);
     let stage = stage.as_ref();
     std::thread::scope(|scope| {
         let threads: Vec<_> = sources

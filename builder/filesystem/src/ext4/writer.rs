@@ -47,7 +47,7 @@ pub fn write(
         .flush()
         .map_err(|source| Error::write(WHAT, source))?;
     let total = files.iter().map(|file| file.content.length()).sum();
-    let stage = observer.stage("root file system", Some(total), Unit::Bytes);
+    let stage = observer.stage("write the root", Some(total), Unit::Bytes);
     let copier = Copier {
         file,
         offset,
