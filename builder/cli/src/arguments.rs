@@ -54,7 +54,7 @@ pub(crate) struct Global {
     /// Machine-readable output: JSON on standard output, progress as JSON lines on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say nothing but results and errors
+    /// Say nothing but results, warnings and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Say more

@@ -3,6 +3,10 @@
 //! This crate is the command line alone: one file a command, what they share in `context`, how
 //! errors look in `failure`. The work is done by the libraries.
 
+// First: its macros are for all that follow.
+#[macro_use]
+mod output;
+
 mod arguments;
 mod commands;
 mod context;
