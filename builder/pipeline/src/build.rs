@@ -357,7 +357,6 @@ fn add_settings(plan: &Plan, tree: &mut Tree) -> Result<()> {
     let var = &plan.image.var;
     let format = match *var.format {
         VarFilesystem::Ext4 => "ext4",
-        VarFilesystem::Btrfs => "btrfs",
     };
     let encrypt = match *var.encrypt {
         Encryption::None => "",

@@ -383,8 +383,6 @@ pub struct Var {
 pub enum VarFilesystem {
     /// ext4.
     Ext4,
-    /// btrfs; needs btrfs-progs in the image.
-    Btrfs,
 }
 
 /// How the state partition is encrypted.

@@ -299,10 +299,7 @@ impl Layer {
     }
 
     fn read_var(&mut self, mut section: Section<'_>) -> Result<()> {
-        let formats = [
-            ("ext4", VarFilesystem::Ext4),
-            ("btrfs", VarFilesystem::Btrfs),
-        ];
+        let formats = [("ext4", VarFilesystem::Ext4)];
         self.scalars.var_format = section
             .get("format")
             .map(|value| value.word(&formats))
