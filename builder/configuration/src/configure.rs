@@ -53,8 +53,8 @@ impl Report {
 }
 
 /// Does to the tree what the scripts of its packages would have done, and what the settings say.
-/// `facts` keeps what kernel modules' files say from one build to the next
-/// ([`modules::NoCache`] keeps nothing).
+/// `facts` keeps what kernel modules' files say and the hardware database from one build to the
+/// next ([`modules::NoCache`] keeps nothing).
 ///
 /// # Errors
 /// The first job that fails; [`Error::Cancelled`] when the observer asks to stop.
@@ -82,7 +82,7 @@ pub fn configure(
     let sources = hardware::sources(tree)?;
     let (done, compiled) = rayon::join(
         || configuration.of(tree, facts),
-        || hardware::compile(&sources),
+        || compiled(&sources, facts),
     );
     done?;
     let compiled = compiled?;
@@ -96,6 +96,19 @@ pub fn configure(
         jobs: run.jobs,
         modules,
     })
+}
+
+/// The hardware database, kept from an earlier build or compiled.
+fn compiled(sources: &Tree, facts: &dyn FactsCache) -> Result<Option<(Vec<u8>, usize)>> {
+    let digest = hardware::digest(sources)?;
+    if let Some(kept) = facts.hardware(&digest) {
+        return Ok(Some(kept));
+    }
+    let compiled = hardware::compile(sources)?;
+    if let Some(compiled) = &compiled {
+        facts.keep_hardware(&digest, compiled);
+    }
+    Ok(compiled)
 }
 
 /// What jobs are told, and what they find out.

@@ -16,6 +16,7 @@ mod source;
 use crate::Result;
 use database::Database;
 use fortress_tree::{Tree, TreePath};
+use sha2::{Digest, Sha256};
 
 /// Where sources are looked for; of two of one name the first counts.
 const FOLDERS: [&str; 4] = [
@@ -26,6 +27,8 @@ const FOLDERS: [&str; 4] = [
 ];
 /// The database.
 const COMPILED: &str = "/usr/lib/udev/hwdb.bin";
+/// Goes up whenever compiling gives other bytes from the same sources.
+const FORMAT: &str = "hardware 1";
 /// How the name of systemd's private library begins; its version follows.
 const SHARED_LIBRARY: &str = "libsystemd-shared-";
 
@@ -68,6 +71,22 @@ pub fn compile(tree: &Tree) -> Result<Option<(Vec<u8>, usize)>> {
     let properties = database.properties();
     let version = systemd_version(tree);
     Ok((properties > 0).then(|| (database.encode(version), properties)))
+}
+
+/// SHA-256 of everything that decides what [`compile`] gives.
+///
+/// # Errors
+/// Sources that cannot be read.
+pub fn digest(tree: &Tree) -> Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    hasher.update(FORMAT);
+    hasher.update(systemd_version(tree).to_le_bytes());
+    for path in crate::fragments::find(tree, &FOLDERS, ".hwdb")? {
+        let text = tree.read(&path)?;
+        hasher.update(format!("{path}\0{}\0", text.len()));
+        hasher.update(text);
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// What [`compile`] reads, as a tree of its own: it can be compiled while others change the

@@ -60,6 +60,18 @@ impl ImageFile {
         &self.path
     }
 
+    /// Waits until what was written so far is on the disk: done beside other work, it leaves
+    /// [`ImageFile::finish`] less to wait for.
+    ///
+    /// # Errors
+    /// When the disk is full or fails. The image is lost then: finishing it may not tell again.
+    pub fn write_back(&self) -> Result<()> {
+        let name = || self.path.display().to_string();
+        self.file()
+            .sync_data()
+            .map_err(|source| Error::io("write", name(), source))
+    }
+
     /// Waits until all of it is on the disk, then gives it its name, in the place of what had
     /// that name before.
     ///

@@ -2,7 +2,7 @@
 
 use crate::error::WRITE_IMAGE;
 use crate::identity::Identity;
-use crate::image::Disk;
+use crate::image::{Sealed, check, seal_root};
 use crate::manifest::{self, Manifest};
 use crate::root::KeptFacts;
 use crate::{Error, ListeningSocket, Result, Settings, boot, inputs, root};
@@ -10,18 +10,16 @@ use fortress_archive::Lock;
 use fortress_configuration::modules::ModuleIndex;
 use fortress_configuration::{Identifiers, TrimSettings, UnitSettings, configure};
 use fortress_disk::ImageFile;
-use fortress_filesystem::{ext4, fat};
+use fortress_filesystem::fat;
 use fortress_package::{Archive, Package, Reviewed, ScriptFinding, review};
-use fortress_progress::{Observer, Unit};
+use fortress_progress::Unit;
 use fortress_recipe::{Encryption, Firmware, PartitionKind, Plan, VarFilesystem};
-use fortress_store::Digest;
-use fortress_tree::{Tree, TreePath, overlay};
+use fortress_store::{Digest, Hasher};
+use fortress_tree::{Content, Tree, TreePath, overlay};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// The root file system ends on a multiple of this, as its partition does.
-const ROOT_ALIGNMENT: u64 = 1 << 20;
 
 /// What a build has made.
 #[derive(Debug, Clone)]
@@ -79,55 +77,43 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     let image_path = settings.output.join(format!("{name}.img"));
     let identity = Identity::new(&plan.name, &plan.version, &plan.board.name);
     let scratch = settings.store.scratch()?;
-    let root_size = root_size(plan, &tree)?;
-    let mut disk = Disk::plan(plan, &identity, root_size)?;
-    let image = ImageFile::create(&image_path, disk.length())?;
-
-    let root = disk.region(PartitionKind::Root)?;
-    let options = ext4::Ext4Options {
-        size: root.length,
-        uuid: identity.uuid("root"),
-        hash_seed: identity.uuid("root hash seed"),
-        label: "root".into(),
-        epoch,
-    };
-    let (written, initrd) = rayon::join(
-        || {
-            ext4::write(
-                &tree,
-                &options,
-                image.file(),
-                root.offset,
-                settings.observer,
-            )
-        },
+    // The root and its hash tree on one side, the initrd on the other.
+    let (sealed, initrd) = rayon::join(
+        || seal_root(plan, &tree, &identity, epoch, &image_path, settings),
         || boot::write_initrd(&tree, &modules[&kernel.release], plan, scratch.path()),
     );
-    written?;
+    let Sealed {
+        disk,
+        image,
+        root_hash,
+    } = sealed?;
     let initrd = initrd?;
     check(settings.observer)?;
 
-    let stage = settings
-        .observer
-        .stage("sign and seal", Some(3), Unit::Items);
-    stage.doing("dm-verity");
-    let root_hash = disk.write_verity(&image, &identity)?;
-    stage.advance(1);
-    stage.doing("unified kernel image");
-    let efi = boot::efi_files(&tree, &kernel, initrd, plan, &root_hash, scratch.path())?;
-    let esp = disk.region(PartitionKind::Esp)?;
-    fat::write(
-        &efi,
-        &boot::efi_options(&identity, esp.length, epoch),
-        image.file(),
-        esp.offset,
-    )?;
-    disk.write_table(&image)?;
-    stage.advance(1);
-    stage.doing("digests");
-    let (image_facts, partitions) = disk.facts(&image, format!("{name}.img"))?;
-    stage.advance(1);
-    drop(stage);
+    let (image_facts, partitions) = std::thread::scope(|scope| {
+        // The disk has work to do while the rest is made.
+        let written = scope.spawn(|| image.write_back());
+        let stage = settings.observer.stage("seal", Some(2), Unit::Items);
+        stage.doing("unified kernel image");
+        let efi = boot::efi_files(&tree, &kernel, initrd, plan, &root_hash, scratch.path())?;
+        let esp = disk.region(PartitionKind::Esp)?;
+        fat::write(
+            &efi,
+            &boot::efi_options(&identity, esp.length, epoch),
+            image.file(),
+            esp.offset,
+        )?;
+        disk.write_table(&image)?;
+        stage.advance(1);
+        stage.doing("digests");
+        let facts = disk.facts(&image, format!("{name}.img"))?;
+        stage.advance(1);
+        match written.join() {
+            Ok(written) => written?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok::<_, Error>(facts)
+    })?;
     check(settings.observer)?;
 
     let manifest = Manifest {
@@ -251,22 +237,6 @@ fn epoch(plan: &Plan, lock: &Lock) -> i64 {
     }
 }
 
-fn check(observer: &dyn Observer) -> Result<()> {
-    match observer.cancelled() {
-        true => Err(Error::Cancelled),
-        false => Ok(()),
-    }
-}
-
-/// Size of the root file system: what the tree takes, and the headroom.
-fn root_size(plan: &Plan, tree: &Tree) -> Result<u64> {
-    let headroom = ext4::Headroom {
-        percent: *plan.image.headroom_percent,
-        bytes: *plan.image.headroom_bytes,
-    };
-    Ok(ext4::plan(tree, headroom)?.next_multiple_of(ROOT_ALIGNMENT))
-}
-
 /// What is left of maintainer scripts, for the manifest; an error in a strict build.
 fn reviewed(
     plan: &Plan,
@@ -320,8 +290,8 @@ fn apply_overlays(plan: &Plan, tree: &mut Tree) -> Result<Vec<manifest::OverlayF
         let paths = overlay::apply(tree, &overlay.folder.path)?;
         let mut files = Vec::new();
         for path in paths {
-            if let Ok(bytes) = tree.read(&path) {
-                files.push((path.to_string(), Digest::of(&bytes).to_string()));
+            if let Ok(content) = tree.content(&path) {
+                files.push((path.to_string(), digest(&path, content)?.to_string()));
             }
         }
         facts.push(manifest::OverlayFacts {
@@ -330,6 +300,20 @@ fn apply_overlays(plan: &Plan, tree: &mut Tree) -> Result<Vec<manifest::OverlayF
         });
     }
     Ok(facts)
+}
+
+/// SHA-256 of a content, however long it is.
+fn digest(path: &TreePath, content: &Content) -> Result<Digest> {
+    let failed = |source| Error::io("read", Path::new(path.as_str()), source);
+    let mut reader = content.reader().map_err(failed)?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; content.length().min(1 << 20) as usize];
+    loop {
+        match reader.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
 }
 
 /// Writes what the plan says and programs in the image read.

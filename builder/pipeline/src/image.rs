@@ -2,14 +2,20 @@
 
 use crate::identity::Identity;
 use crate::manifest::{Covered, ImageFacts, PartitionFacts};
-use crate::{Error, Result};
+use crate::{Error, Result, Settings};
 use fortress_disk::gpt::{self, partition_types};
 use fortress_disk::gpt::{Attributes, DiskLayout, LayoutOptions, PartitionEntry, Placement};
 use fortress_disk::verity::{self, RootHash, VerityOptions};
 use fortress_disk::{ImageFile, Region, digest};
+use fortress_filesystem::ext4;
+use fortress_progress::Observer;
 use fortress_recipe::{Architecture, Partition, PartitionKind, PartitionSize, Plan, Slot};
+use fortress_tree::Tree;
+use std::path::Path;
 use uuid::Uuid;
 
+/// The root file system ends on a multiple of this, as its partition does.
+const ROOT_ALIGNMENT: u64 = 1 << 20;
 /// What partitions start at multiples of.
 const ALIGNMENT: u64 = 1 << 20;
 
@@ -144,6 +150,60 @@ impl Disk {
             (PartitionKind::Root, _) => Covered::RootHash,
             _ => Covered::Digest,
         }
+    }
+}
+
+/// The root in its place in the image, and what verifies it.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) disk: Disk,
+    pub(crate) image: ImageFile,
+    pub(crate) root_hash: RootHash,
+}
+
+/// Makes the image file, writes the root into it, and the root's hash tree.
+pub(crate) fn seal_root(
+    plan: &Plan,
+    tree: &Tree,
+    identity: &Identity,
+    epoch: i64,
+    path: &Path,
+    settings: &Settings<'_>,
+) -> Result<Sealed> {
+    let mut disk = Disk::plan(plan, identity, root_size(plan, tree)?)?;
+    let image = ImageFile::create(path, disk.length())?;
+    let root = disk.region(PartitionKind::Root)?;
+    let options = ext4::Ext4Options {
+        size: root.length,
+        uuid: identity.uuid("root"),
+        hash_seed: identity.uuid("root hash seed"),
+        label: "root".into(),
+        epoch,
+    };
+    ext4::write(tree, &options, image.file(), root.offset, settings.observer)?;
+    check(settings.observer)?;
+    let root_hash = disk.write_verity(&image, identity)?;
+    Ok(Sealed {
+        disk,
+        image,
+        root_hash,
+    })
+}
+
+/// Size of the root file system: what the tree takes, and the headroom.
+fn root_size(plan: &Plan, tree: &Tree) -> Result<u64> {
+    let headroom = ext4::Headroom {
+        percent: *plan.image.headroom_percent,
+        bytes: *plan.image.headroom_bytes,
+    };
+    Ok(ext4::plan(tree, headroom)?.next_multiple_of(ROOT_ALIGNMENT))
+}
+
+/// Stops a build whose observer asks for it.
+pub(crate) fn check(observer: &dyn Observer) -> Result<()> {
+    match observer.cancelled() {
+        true => Err(Error::Cancelled),
+        false => Ok(()),
     }
 }
 

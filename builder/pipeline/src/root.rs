@@ -176,7 +176,28 @@ impl<'a> KeptFacts<'a> {
     }
 }
 
+/// What the store calls kept hardware databases.
+const HARDWARE: &str = "hardware";
+
 impl FactsCache for KeptFacts<'_> {
+    fn hardware(&self, sources: &[u8; 32]) -> Option<(Vec<u8>, usize)> {
+        let kept = self.store.derived(HARDWARE, &Digest::from(*sources)).ok()?;
+        let bytes = fs::read(kept?.path().join("compiled")).ok()?;
+        postcard::from_bytes(&bytes).ok()
+    }
+
+    fn keep_hardware(&self, sources: &[u8; 32], compiled: &(Vec<u8>, usize)) {
+        let Ok(bytes) = postcard::to_stdvec(compiled) else {
+            return;
+        };
+        // What cannot be kept is compiled again next time: no reason to fail.
+        let key = Digest::from(*sources);
+        let _ = self.store.keep_derived::<Error>(HARDWARE, &key, |folder| {
+            let path = folder.join("compiled");
+            fs::write(&path, bytes).map_err(|source| Error::io("write", &path, source))
+        });
+    }
+
     fn get(&self, path: &TreePath, content: &Content) -> Option<ModuleFacts> {
         // Contents in memory are an overlay's: no package vouches for them.
         content.spool_offset()?;

@@ -16,6 +16,13 @@ pub trait FactsCache: Sync {
     fn get(&self, path: &TreePath, content: &Content) -> Option<ModuleFacts>;
     /// Keeps what was found in the file.
     fn keep(&self, path: &TreePath, content: &Content, facts: &ModuleFacts);
+    /// The hardware database that was compiled from sources with this SHA-256, and how many
+    /// properties it has.
+    fn hardware(&self, _sources: &[u8; 32]) -> Option<(Vec<u8>, usize)> {
+        None
+    }
+    /// Keeps a hardware database.
+    fn keep_hardware(&self, _sources: &[u8; 32], _compiled: &(Vec<u8>, usize)) {}
 }
 
 /// Keeps nothing.
