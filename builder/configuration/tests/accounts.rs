@@ -4,7 +4,7 @@
 
 use fortress_configuration::{Identifiers, PackageData, Settings, users};
 use fortress_tests::Oracle;
-use fortress_tree::{Tree, TreePath};
+use fortress_tree::{Metadata, Node, Tree, TreePath};
 use std::fs;
 use std::path::Path;
 
@@ -234,6 +234,8 @@ fn every_owner_in_the_package_data_exists() {
         let text = fs::read_to_string(oracle.root().join(place)).unwrap();
         tree.write(&path(place), 0o644, text).unwrap();
     }
+    let folder = Node::directory(Metadata::new(0o755));
+    tree.place(&path("/var/lib/tpm"), folder).unwrap();
     let data = PackageData::known().unwrap();
     let fixed = Identifiers::known().unwrap();
     let present: Vec<&str> = data.packages.keys().map(String::as_str).collect();
