@@ -1,7 +1,7 @@
 //! Reports for people and for other programs: text, JSON, JUnit.
 
 use crate::health::{Check, Outcome};
-use crate::report::{Report, Verdict};
+use crate::report::{Accelerator, Report, Verdict};
 use std::fmt;
 use std::fmt::Write;
 
@@ -120,6 +120,26 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
+/// A name and what there is to say of it, in lines of 80 characters where words allow it.
+fn field(out: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+    write!(out, "  {name:<10}")?;
+    let mut column = INDENT;
+    for word in text.split(' ') {
+        let width = word.chars().count() + 1;
+        if column + width > WIDTH && column > INDENT {
+            write!(out, "\n{:INDENT$}", "")?;
+            column = INDENT;
+        }
+        write!(out, " {word}")?;
+        column += width;
+    }
+    writeln!(out)
+}
+
+/// How wide a terminal is taken to be, and where what fields say begins, in characters.
+const WIDTH: usize = 80;
+const INDENT: usize = 12;
+
 impl fmt::Display for Report {
     /// A summary for a terminal, several lines, each ended.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,16 +150,12 @@ impl fmt::Display for Report {
         } else {
             "CHANGED"
         };
-        let image = self.image.display();
-        writeln!(out, "  image      {image}")?;
-        writeln!(out, "             sha256 {}, {same}", self.digest_before)?;
-        let accelerator = &self.accelerator;
-        writeln!(
-            out,
-            "  machine    {} ({}), {}",
-            accelerator.name, accelerator.why, self.emulator
-        )?;
-        writeln!(out, "  firmware   {}", self.firmware)?;
+        field(out, "image", &format!("{}, {same}", self.image.display()))?;
+        field(out, "sha256", &self.digest_before)?;
+        let Accelerator { name, why } = &self.accelerator;
+        field(out, "machine", &format!("{name}: {}", plain(why)))?;
+        field(out, "emulator", &plain(&self.emulator))?;
+        field(out, "firmware", &self.firmware)?;
         for (at, boot) in self.boots.iter().enumerate() {
             let times = &boot.times;
             let line: Vec<String> = [
@@ -152,7 +168,7 @@ impl fmt::Display for Report {
             .iter()
             .filter_map(|(name, at)| at.map(|at| format!("{name} {at:.1} s")))
             .collect();
-            writeln!(out, "  boot {:<5} {}", at + 1, line.join(", "))?;
+            field(out, &format!("boot {}", at + 1), &line.join(", "))?;
         }
         let of = |outcome| self.checks.iter().filter(move |own| own.outcome == outcome);
         writeln!(

@@ -15,7 +15,7 @@ fn report(verdict: Verdict) -> Report {
         summary: "the guest said \u{1b}[31m]]> & \0 'that'".to_owned(),
         accelerator: Accelerator {
             name: "tcg".to_owned(),
-            why: "asked for".to_owned(),
+            why: "KVM did not work when it was last tried ".repeat(5),
         },
         firmware: "direct kernel boot".to_owned(),
         emulator: "QEMU".to_owned(),
@@ -67,5 +67,7 @@ fn whatever_the_guest_says_the_reports_are_well_formed() {
         assert_eq!(judged.trim(), said);
         let text = report.to_string();
         assert!(!text.contains(['\u{1b}', '\0', '\r']), "{text:?}");
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{text}");
     }
 }
