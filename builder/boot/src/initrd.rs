@@ -10,6 +10,7 @@ use copy::Copier;
 use fortress_configuration::modules::{self, ModuleIndex, NoCache};
 use fortress_filesystem::cpio;
 use fortress_tree::{Tree, TreePath};
+use sha2::{Digest, Sha256};
 use std::io::Write;
 
 /// zstd's level: the next ones save 6 percent and take three times as long.
@@ -89,6 +90,18 @@ fn add_modules(root: &Tree, tree: &mut Tree, settings: &InitrdSettings<'_>) -> R
     let index = modules::index(tree, release, &NoCache)?;
     modules::write(tree, &index)?;
     Ok(())
+}
+
+/// SHA-256 of everything that decides what [`write`] gives: the archive, and how it is compressed.
+///
+/// # Errors
+/// When contents cannot be read.
+pub fn digest(tree: &Tree) -> Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    let version = zstd::zstd_safe::version_number();
+    hasher.update(format!("initrd 1, zstd {version} level {LEVEL}\0"));
+    cpio::write(tree, tree.epoch(), &mut hasher)?;
+    Ok(hasher.finalize().into())
 }
 
 /// Writes the tree as the kernel takes it: cpio, compressed with zstd. Same tree, same bytes.

@@ -8,6 +8,7 @@ use fortress_boot::uki::{self, SBAT, UkiSections};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_disk::verity::RootHash;
 use fortress_recipe::{Architecture, Plan};
+use fortress_store::{Digest, Store};
 use fortress_tree::{Content, Tree, TreePath};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -70,12 +71,16 @@ pub(crate) fn take_kernel(
     Ok(Kernel { release, image })
 }
 
-/// Collects and compresses the initrd into a file of `folder`.
+/// What the store calls kept initrds.
+const KEPT: &str = "initrd";
+
+/// Collects and compresses the initrd, or takes the one that an earlier build made of the same
+/// files.
 pub(crate) fn write_initrd(
     root: &Tree,
     modules: &ModuleIndex,
     plan: &Plan,
-    folder: &Path,
+    store: &Store,
 ) -> Result<Content> {
     let settings = InitrdSettings {
         modules,
@@ -89,8 +94,14 @@ pub(crate) fn write_initrd(
     for overlay in &plan.initrd_overlays {
         fortress_tree::overlay::apply(&mut tree, &overlay.folder.path)?;
     }
-    let path = folder.join("initrd");
-    write_file(&path, |out| Ok(initrd::write(&tree, out)?))
+    let key = Digest::from(initrd::digest(&tree)?);
+    let kept = match store.derived(KEPT, &key)? {
+        Some(kept) => kept,
+        None => store.keep_derived::<Error>(KEPT, &key, |folder| {
+            write_file(&folder.join("initrd"), |out| Ok(initrd::write(&tree, out)?)).map(drop)
+        })?,
+    };
+    Ok(Content::host_file(&kept.path().join("initrd"))?)
 }
 
 /// The command line: what the plan says, and the root hash.

@@ -80,7 +80,7 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     // The root and its hash tree on one side, the initrd on the other.
     let (sealed, initrd) = rayon::join(
         || seal_root(plan, &tree, &identity, epoch, &image_path, settings),
-        || boot::write_initrd(&tree, &modules[&kernel.release], plan, scratch.path()),
+        || boot::write_initrd(&tree, &modules[&kernel.release], plan, settings.store),
     );
     let Sealed {
         disk,
