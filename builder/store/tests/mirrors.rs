@@ -57,20 +57,20 @@ fn finds_the_mirrors_of_the_distribution() {
                 "sources.list.d/debian.sources",
                 "Types: deb\n\
                  # http://snapshot.debian.org/archive/debian/20250520T000000Z\n\
-                 URIs: http://deb.debian.org/debian\n\
+                 URIs: http://ftp.debian.org/debian\n\
                  Suites: bookworm bookworm-updates\n\
                  Components: main\n\
                  Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\
                  \n\
                  Types: deb\n\
-                 URIs: http://deb.debian.org/debian-security\n\
+                 URIs: http://ftp.debian.org/debian-security\n\
                  Suites: bookworm-security\n\
                  Components: main\n\
                  Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
             )],
             distribution: "debian",
-            general: &["http://deb.debian.org/debian"],
-            security: &["http://deb.debian.org/debian-security"],
+            general: &["http://ftp.debian.org/debian"],
+            security: &["http://ftp.debian.org/debian-security"],
         },
         Case {
             what: "Debian's cloud image, lists of mirrors",
