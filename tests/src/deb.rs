@@ -135,7 +135,8 @@ impl FixturePackage {
         self
     }
 
-    pub(crate) fn get(&self, name: &str) -> &str {
+    /// A field; empty if there is none.
+    pub fn get(&self, name: &str) -> &str {
         let found = self.fields.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value.as_str())
     }

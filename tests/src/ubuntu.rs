@@ -44,7 +44,7 @@ impl UbuntuProject {
     /// When it cannot be made.
     #[track_caller]
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(crate::target_folder()).unwrap();
         let mut archive = FixtureArchive::new(&folder.path().join("ubuntu"), now() - 3600);
         for pocket in ["noble", "noble-updates", "noble-security"] {
             for component in ["main", "universe"] {
@@ -64,7 +64,9 @@ impl UbuntuProject {
     /// With packages that can be resolved; no image can be made from them, for they are empty.
     #[must_use]
     pub fn with_empty_packages(mut self) -> Self {
-        for name in ["base-files", "linux-image-virtual", "systemd-boot-efi"] {
+        let essential = FixturePackage::new("base-files", "1").field("Essential", "yes");
+        self.add("noble", essential);
+        for name in ["linux-image-virtual", "systemd-boot-efi"] {
             self.add("noble", FixturePackage::new(name, "1"));
         }
         self.add("noble", FixturePackage::new("tool", "1.0"));
