@@ -8,7 +8,7 @@ use fortress_pipeline::{LockMode, Settings};
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Finds the project folder.
@@ -89,8 +89,7 @@ impl<'a> Context<'a> {
     pub(crate) fn settings(&self, from: InputSettings<'_>) -> Result<Settings<'_>> {
         let lock_path = match &from.inputs.lock {
             Some(path) => path.clone(),
-            None => library(self.global)?
-                .root()
+            None => from_here(library(self.global)?.root())
                 .join("recipes/locks")
                 .join(format!(
                     "{}-{}-{}.toml",
@@ -117,6 +116,15 @@ impl<'a> Context<'a> {
             strict: from.strict,
             now: now.as_secs() as i64,
         })
+    }
+}
+
+/// A folder as it is called from the current one, where that is shorter: messages name it.
+fn from_here(folder: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    match here.and_then(|here| Some(folder.strip_prefix(here).ok()?.to_owned())) {
+        Some(relative) => relative,
+        None => folder.to_owned(),
     }
 }
 

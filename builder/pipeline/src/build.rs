@@ -267,7 +267,7 @@ fn reviewed(
     if !unknown.is_empty() {
         let list: Vec<String> = names().collect();
         settings.observer.warn(&format!(
-            "{} maintainer scripts do something that nobody has reviewed: {}",
+            "nobody has reviewed what {} maintainer script(s) would do, none of which is run: {}",
             list.len(),
             list.join(", ")
         ));

@@ -179,7 +179,10 @@ pub fn lock(plan: &Plan, sources: &[Source], settings: &Settings<'_>) -> Result<
                 observer.note(&format!("  {change}"));
             }
         }
-        None => observer.note(&format!("{} made", path.display())),
+        None => observer.note(&format!(
+            "{} made; keep it, and the same image can be built again",
+            path.display()
+        )),
     }
     write_lock(path, &lock)?;
     Ok(lock)
