@@ -20,13 +20,16 @@ const FORGET_MACHINE: &str = r#"cd "$1/etc" && rm -f hostname .resolv.conf.syste
 pub(crate) struct Installed(PathBuf);
 
 impl Installed {
-    /// Made once for a lock, and kept below the target folder.
+    /// Made once for the packages of a lock, and kept below the target folder.
     pub(crate) fn open(name: &str, lock: &Lock, archives: &[Archive]) -> Self {
         let folder = target_folder().join("scripts-ran");
         let root = folder.join(name);
         let mark = folder.join(format!("{name}.complete"));
         fs::create_dir_all(&folder).unwrap();
-        let wanted = Digest::of(lock.to_toml().as_bytes()).to_string();
+        let packages = lock.packages.iter();
+        let wanted: String = packages
+            .map(|package| format!("{} {}\n", package.sha256, package.name))
+            .collect();
         if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
             return Self(root);
         }
