@@ -11,11 +11,15 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
     let modules = floor::modules(&packages)?;
     let mut decompress = Series::default();
     let mut inner = Series::default();
+    let mut dpkg = Series::default();
     let mut build = Series::default();
     for round in 1..=rounds {
         eprintln!("cold build, round {round} of {rounds}");
         decompress.time(floor::decompress(&packages)?);
         inner.time(floor::decompress_modules(&modules)?);
+        if let Some(time) = floor::decompress_with_dpkg(&packages)? {
+            dpkg.time(time);
+        }
         build.time(place.build_cold("bench")?.time);
     }
     let count = packages.len();
@@ -44,5 +48,19 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         Unit::Times,
         Target::None,
     );
+    if !dpkg.is_empty() {
+        table.add(
+            "Decompressing the packages with dpkg-deb on all cores",
+            &dpkg,
+            Unit::Seconds,
+            Target::None,
+        );
+        table.add(
+            "Cold build over dpkg-deb",
+            &build.over(&dpkg),
+            Unit::Times,
+            Target::None,
+        );
+    }
     Ok(())
 }

@@ -16,6 +16,10 @@ impl Series {
         self.add(time.as_secs_f64());
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Each value over the other's of the same round.
     pub(crate) fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
@@ -24,6 +28,16 @@ impl Series {
     /// Each value and the other's of the same round together.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b).collect())
+    }
+
+    /// Each value less the other's of the same round.
+    pub(crate) fn less(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a - b).collect())
+    }
+
+    /// Each value divided by the same one.
+    pub(crate) fn per(&self, by: f64) -> Self {
+        Self(self.0.iter().map(|value| value / by).collect())
     }
 
     /// The value in the middle.

@@ -10,18 +10,44 @@ use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it takes to decompress the data of packages on all cores, the largest first, and do
 /// nothing with it: what `xz -dc > /dev/null` would do.
 pub(crate) fn decompress(packages: &[Archive]) -> Result<Duration> {
+    each(packages, drain)
+}
+
+/// The same by dpkg-deb, as many at once as there are cores; none where there is no dpkg-deb.
+pub(crate) fn decompress_with_dpkg(packages: &[Archive]) -> Result<Option<Duration>> {
+    let dpkg_deb = || {
+        let mut command = Command::new("dpkg-deb");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    if dpkg_deb().arg("--version").status().is_err() {
+        return Ok(None);
+    }
+    let time = each(packages, |path| {
+        let status = dpkg_deb().arg("--fsys-tarfile").arg(path).status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("dpkg-deb: {status}"))),
+        }
+    })?;
+    Ok(Some(time))
+}
+
+/// How long it takes to do something to each package, the largest first, on all cores.
+fn each(packages: &[Archive], what: impl Fn(&Path) -> io::Result<()> + Sync) -> Result<Duration> {
     let mut paths: Vec<&Path> = packages.iter().map(|one| one.path.as_path()).collect();
     paths.sort_by_key(|path| Reverse(path.metadata().map_or(0, |file| file.len())));
     let start = Instant::now();
     paths
         .into_par_iter()
         .with_max_len(1)
-        .try_for_each(|path| drain(path).with_context(|| format!("cannot read {path:?}")))?;
+        .try_for_each(|path| what(path).with_context(|| format!("cannot read {path:?}")))?;
     Ok(start.elapsed())
 }
 

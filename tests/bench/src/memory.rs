@@ -29,26 +29,37 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
     let mut times = vec![Series::default(); recipes.len()];
     let mut peaks = vec![Series::default(); recipes.len()];
     for round in 1..=rounds {
-        for (place_in, (recipe, size)) in recipes.iter().enumerate() {
+        for (at, (recipe, size)) in recipes.iter().enumerate() {
             eprintln!("{size} times the size, round {round} of {rounds}");
             let took = place.build_cold(recipe)?;
-            times[place_in].time(took.time);
-            peaks[place_in].add(took.memory);
+            times[at].time(took.time);
+            peaks[at].add(took.memory);
         }
     }
-    for (place_in, (recipe, size)) in recipes.iter().enumerate() {
-        let bytes = root_bytes(place, recipe)? >> 20;
+    let mut roots = Vec::new();
+    for ((recipe, size), peak) in recipes.iter().zip(&peaks) {
+        let bytes = root_bytes(place, recipe)?;
+        roots.push(bytes as f64 / f64::from(1 << 30));
         table.add(
-            &format!("Peak memory, {size} × the image (root of {bytes} MiB)"),
-            &peaks[place_in],
+            &format!(
+                "Peak memory, {size} × the image (root of {} MiB)",
+                bytes >> 20
+            ),
+            peak,
             Unit::Mebibytes,
             Target::AtMost(300.0),
         );
     }
-    for (place_in, (_, size)) in recipes.iter().enumerate() {
+    for ((_, size), time) in recipes.iter().zip(&times) {
+        let what = format!("Cold build, {size} × the image");
+        table.add(&what, time, Unit::Seconds, Target::None);
+    }
+    for at in 1..recipes.len() {
+        let step = times[at].less(&times[at - 1]);
+        let (from, to) = (recipes[at - 1].1, recipes[at].1);
         table.add(
-            &format!("Cold build, {size} × the image"),
-            &times[place_in],
+            &format!("… for each further GiB, from {from} × to {to} ×"),
+            &step.per(roots[at] - roots[at - 1]),
             Unit::Seconds,
             Target::None,
         );
@@ -84,7 +95,7 @@ fn fill(folder: &Path, bytes: u64) -> Result<()> {
         fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
         let to = to.join(format!("{number}"));
         // Some may not be readable for everybody.
-        total += fs::copy(file, &to).unwrap_or(0);
+        total += fs::copy(file, &to).unwrap_or(0).next_multiple_of(4096);
     }
     ensure!(total >= bytes, "{SOURCE} has only {total} bytes of files");
     Ok(())
