@@ -213,7 +213,7 @@ fn results_are_on_standard_output_and_progress_is_not() {
     let output = folder();
     let ran = Program::new(&bench_arguments(output.path())).run();
     let image = output.path().join(BENCH_IMAGE);
-    for stage in ["configure", "root file system"] {
+    for stage in ["configure", "write the root"] {
         assert!(ran.errors.contains(&format!("{stage}: begins")), "{ran:?}");
         assert!(!ran.output.contains(stage), "{ran:?}");
     }
@@ -303,12 +303,12 @@ fn bars_have_colours_unless_they_are_not_wanted() {
     assert!(shown.contains('[') && coloured(&shown), "{shown:?}");
     let shown = on_terminal(&[("NO_COLOR", "1")]);
     assert!(
-        shown.contains("root file system") && !coloured(&shown),
+        shown.contains("configure") && !coloured(&shown),
         "{shown:?}"
     );
     let shown = on_terminal(&[("TERM", "dumb")]);
     assert!(
-        shown.contains("root file system: begins") && !shown.contains('\x1b'),
+        shown.contains("configure: begins") && !shown.contains('\x1b'),
         "{shown:?}"
     );
 }
