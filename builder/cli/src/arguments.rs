@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The project folder, with boards/, recipes/ and overlays/ in it [default: found upward

@@ -71,7 +71,11 @@ impl Default for BootOptions {
 
 pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
     let manifest = read_manifest(&options.image)?;
-    let terminal = context::terminal(global)?;
+    // The machine's console has the terminal to itself.
+    let terminal = context::terminal(&Global {
+        quiet: global.quiet || options.boot.interactive,
+        ..global.clone()
+    })?;
     let report = boot(&options.image, &manifest, &options.boot, &terminal)?;
     if let Some(path) = &options.junit {
         std::fs::write(path, report.to_junit())
