@@ -8,7 +8,7 @@ use fortress_pipeline::manifest::Manifest;
 use fortress_progress::Silent;
 use fortress_qemu::{Acceleration, AllowedSocket, BootTest, Protocol, bare_kernel};
 use fortress_tree::{Spool, Tree, TreePath};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
     let mut bare = Series::default();
     let mut report = Series::default();
     let mut stages: [Series; 3] = Default::default();
+    let mut log = String::new();
     for round in 1..=rounds {
         eprintln!("boot, round {round} of {rounds}");
         let alone = bare_kernel(&kernel, "", &test, &Silent)?;
@@ -37,6 +38,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
             begin = end;
         }
         report.time(Duration::from_millis(times.report));
+        log = fs::read_to_string(&result.serial_log).context("cannot read the console's log")?;
     }
     let kernel = &manifest.kernel;
     table.add(
@@ -61,7 +63,55 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         Unit::Times,
         Target::AtMost(5.0),
     );
+    let longest: Vec<String> = jobs(&log)
+        .into_iter()
+        .take(8)
+        .map(|(name, seconds)| format!("{name} {seconds:.1} s"))
+        .collect();
+    table.note("Longest jobs, many side by side", &longest.join(", "));
     Ok(())
+}
+
+/// Units by the time that they took to start, the longest first, as the console tells it:
+/// `[ seconds] Starting UNIT - …` and `[ seconds] [ OK ] Started UNIT - …` (or `Finished`), where
+/// long names are cut by an ellipsis.
+fn jobs(log: &str) -> Vec<(String, f64)> {
+    let mut open: Vec<(&str, f64)> = Vec::new();
+    let mut done: Vec<(String, f64)> = Vec::new();
+    for line in log.lines() {
+        let Some((time, text)) = line.trim_start_matches('[').split_once(']') else {
+            continue;
+        };
+        let Ok(time) = time.trim().parse::<f64>() else {
+            continue;
+        };
+        let text = text.trim().trim_start_matches("[  OK  ]").trim();
+        let Some((verb, rest)) = text.split_once(' ') else {
+            continue;
+        };
+        let name = rest.split([' ', '…']).next().unwrap_or_default();
+        match verb {
+            "Starting" => open.push((name, time)),
+            "Started" | "Finished" => {
+                let same = |(other, _): &(&str, f64)| {
+                    let length = other.len().min(name.len());
+                    length > 8 && other.get(..length) == name.get(..length)
+                };
+                if let Some(at) = open.iter().position(same) {
+                    let (longer, begin) = open.remove(at);
+                    let longer = if longer.len() > name.len() {
+                        longer
+                    } else {
+                        name
+                    };
+                    done.push((longer.to_owned(), time - begin));
+                }
+            }
+            _ => {}
+        }
+    }
+    done.sort_by(|a, b| b.1.total_cmp(&a.1));
+    done
 }
 
 /// The kernel of an image, out of its package.

@@ -70,12 +70,10 @@ impl Place {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Builds the image of a recipe, as it comes.
+    /// Builds the image of a recipe, in the place of one that is there.
     pub(crate) fn build(&self, recipe: &str) -> Result<Took> {
         // What other runs have left for the disk to do is not to be counted.
         rustix::fs::sync();
-        let output = self.output(recipe);
-        remove(&output)?;
         child::run(
             Command::new(&self.program)
                 .current_dir(self.project())
@@ -87,13 +85,15 @@ impl Place {
                 .arg("image")
                 .args(IMAGE)
                 .args(["--recipe", recipe, "--output"])
-                .arg(output),
+                .arg(self.output(recipe)),
         )
     }
 
-    /// Builds the image of a recipe when the store has its packages, and nothing made from them.
+    /// Builds the image of a recipe when the store has its packages, and there is nothing made from
+    /// them.
     pub(crate) fn build_cold(&self, recipe: &str) -> Result<Took> {
         remove(&self.folder.join("store/derived"))?;
+        remove(&self.output(recipe))?;
         self.build(recipe)
     }
 
