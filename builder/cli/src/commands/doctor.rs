@@ -2,7 +2,8 @@
 
 use super::{print_json, table};
 use crate::arguments::Global;
-use fortress_qemu::{Architecture, DoctorOptions, doctor};
+use fortress_qemu::{Architecture, DoctorOptions, Need, doctor};
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// Say what a boot test lacks on this machine, and the line that installs it
@@ -37,11 +38,7 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             })
             .collect();
         table::print(&rows);
-        let mut lines: Vec<&String> = needs
-            .iter()
-            .filter_map(|need| need.install.as_ref())
-            .collect();
-        lines.dedup();
+        let lines = install_lines(&needs);
         if !lines.is_empty() {
             println!();
         }
@@ -54,4 +51,24 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
     } else {
         ExitCode::from(13)
     })
+}
+
+/// The lines that install what is not there, with one for all packages.
+pub(super) fn install_lines<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Vec<String> {
+    const APT: &str = "sudo apt-get install ";
+    let mut packages: Vec<&str> = Vec::new();
+    let mut others = Vec::new();
+    for line in needs.into_iter().filter_map(|need| need.install.as_deref()) {
+        match line.strip_prefix(APT) {
+            Some(names) => packages.extend(names.split(' ')),
+            None => others.push(line.to_owned()),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    packages.retain(|name| seen.insert(*name));
+    others.dedup();
+    if !packages.is_empty() {
+        others.insert(0, format!("{APT}{}", packages.join(" ")));
+    }
+    others
 }

@@ -1,5 +1,6 @@
 //! `test`: boots an image under QEMU and reads its health report.
 
+use super::doctor::install_lines;
 use super::print_json;
 use crate::arguments::Global;
 use crate::context;
@@ -121,19 +122,20 @@ fn impossible(message: String) -> anyhow::Error {
 pub(crate) fn must_be_possible(plan: &Plan) -> Result<()> {
     let architectures = vec![architecture(plan.board.architecture.as_str())?];
     let needs = doctor(&DoctorOptions { architectures });
-    let missing: Vec<String> = needs
-        .iter()
-        .filter(|need| !need.present && !need.optional)
-        .map(|need| match &need.install {
-            Some(line) => format!("{} ({}): {line}", need.what, need.detail),
-            None => format!("{} ({})", need.what, need.detail),
-        })
-        .collect();
-    if !missing.is_empty() {
-        return Err(impossible(format!(
-            "a boot test is not possible here, for want of\n  {}",
-            missing.join("\n  ")
-        )));
+    let missing = || needs.iter().filter(|need| !need.present && !need.optional);
+    if missing().next().is_some() {
+        let names: Vec<String> = missing()
+            .map(|need| format!("{} ({})", need.what, need.detail))
+            .collect();
+        return Err(Said {
+            code: fortress_qemu::Error::EXIT_CODE,
+            message: format!(
+                "a boot test is not possible here, for want of {}",
+                names.join(", ")
+            ),
+            hint: Some(install_lines(missing()).join("\n")),
+        }
+        .into());
     }
     Ok(())
 }
