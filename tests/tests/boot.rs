@@ -15,7 +15,15 @@ use std::time::Duration;
 
 /// Builds the host image; gives its path and its manifest.
 fn built(output: &Path) -> (PathBuf, Value) {
-    let arguments = ["image", "--board", "x86", "--base", "debian-13", "--json", "--output"];
+    let arguments = [
+        "image",
+        "--board",
+        "x86",
+        "--base",
+        "debian-13",
+        "--json",
+        "--output",
+    ];
     let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
     arguments.push(output.display().to_string());
     let lock = target_folder().join("test-locks/host.toml");
@@ -29,14 +37,19 @@ fn built(output: &Path) -> (PathBuf, Value) {
 /// Where slot A's root partition begins, in bytes.
 fn root_offset(manifest: &Value) -> u64 {
     let partitions = manifest["partitions"].as_array().unwrap();
-    let root = partitions.iter().find(|partition| partition["covered"] == "root-hash");
+    let root = partitions
+        .iter()
+        .find(|partition| partition["covered"] == "root-hash");
     root.unwrap()["offset"].as_u64().unwrap()
 }
 
 /// What debugfs says of the root file system.
 fn debugfs(image: &Path, manifest: &Value, request: &str) -> String {
     let device = format!("{}?offset={}", image.display(), root_offset(manifest));
-    let output = Command::new("debugfs").args(["-R", request, &device]).output().unwrap();
+    let output = Command::new("debugfs")
+        .args(["-R", request, &device])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -47,7 +60,10 @@ fn flipped(image: &Path, manifest: &Value, file: &str) -> Alteration {
     let block: u64 = blocks.split_whitespace().next().unwrap().parse().unwrap();
     let offset = root_offset(manifest) + block * 4096 + 100;
     let mut byte = [0];
-    File::open(image).unwrap().read_exact_at(&mut byte, offset).unwrap();
+    File::open(image)
+        .unwrap()
+        .read_exact_at(&mut byte, offset)
+        .unwrap();
     Alteration {
         offset,
         bytes: vec![!byte[0]],
@@ -76,7 +92,9 @@ fn the_host_image_boots_keeps_its_identity_and_notices_a_changed_byte() {
         .collect();
     assert!(entries.is_empty(), "/var has {entries:?}");
 
-    let report = boot(&image, "healthy", |test| test.plan.push(Step::Reboot(RebootBy::Reset)));
+    let report = boot(&image, "healthy", |test| {
+        test.plan.push(Step::Reboot(RebootBy::Reset))
+    });
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
     assert_eq!(report.digest_before, report.digest_after);
     assert_eq!(report.boots.len(), 2);
@@ -86,11 +104,18 @@ fn the_host_image_boots_keeps_its_identity_and_notices_a_changed_byte() {
     assert_ne!(first.boot_id, second.boot_id);
     for health in [first, second] {
         assert!(health.root.verity && health.root.read_only);
-        assert_eq!(health.root.root_hash, manifest["root_hash"].as_str().unwrap());
+        assert_eq!(
+            health.root.root_hash,
+            manifest["root_hash"].as_str().unwrap()
+        );
         assert!(health.failed_units.is_empty());
         for name in ["root", "firewall", "sockets"] {
             let check = health.checks.iter().find(|check| check.name == name);
-            assert_eq!(check.map(|check| check.outcome), Some(Outcome::Passed), "{name}");
+            assert_eq!(
+                check.map(|check| check.outcome),
+                Some(Outcome::Passed),
+                "{name}"
+            );
         }
     }
 
@@ -111,6 +136,9 @@ fn the_host_image_boots_keeps_its_identity_and_notices_a_changed_byte() {
             test.expectation = Expectation::Caught;
         });
         assert_eq!(report.verdict, Verdict::Passed, "{work}: {report}");
-        assert!(report.boots.iter().all(|boot| boot.health.is_none()), "{work}: {report}");
+        assert!(
+            report.boots.iter().all(|boot| boot.health.is_none()),
+            "{work}: {report}"
+        );
     }
 }
