@@ -36,7 +36,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
     for round in 1..=rounds {
         eprintln!("beside mkosi's incremental mode, round {round} of {rounds}");
         cold.time(place.build_cold("bench")?.time);
-        rebuild.time(place.build("bench")?.time);
+        rebuild.time(place.build_anew("bench")?.time);
         incremental.time(mkosi.build(&incremental_mode)?);
     }
     let name = &mkosi.version;

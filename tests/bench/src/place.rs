@@ -93,6 +93,11 @@ impl Place {
     /// them.
     pub(crate) fn build_cold(&self, recipe: &str) -> Result<Took> {
         remove(&self.folder.join("store/derived"))?;
+        self.build_anew(recipe)
+    }
+
+    /// Builds the image of a recipe into a new folder, with what earlier builds have kept.
+    pub(crate) fn build_anew(&self, recipe: &str) -> Result<Took> {
         remove(&self.output(recipe))?;
         self.build(recipe)
     }
