@@ -92,7 +92,7 @@ fn add_modules(root: &Tree, tree: &mut Tree, settings: &InitrdSettings<'_>) -> R
     Ok(())
 }
 
-/// SHA-256 of everything that decides what [`write`] gives: the archive, and how it is compressed.
+/// SHA-256 of everything that decides what [`write()`] gives: the archive, and how it is compressed.
 ///
 /// # Errors
 /// When contents cannot be read.
