@@ -68,7 +68,10 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         .take(8)
         .map(|(name, seconds)| format!("{name} {seconds:.1} s"))
         .collect();
-    table.note("Longest jobs, many side by side", &longest.join(", "));
+    table.note(format!(
+        "Longest jobs of the last boot, many of them side by side: {}.",
+        longest.join(", ")
+    ));
     Ok(())
 }
 

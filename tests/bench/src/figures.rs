@@ -86,9 +86,12 @@ pub(crate) enum Target {
     AtLeast(f64),
 }
 
-/// All figures, as a table in Markdown.
+/// The figures of one measure, as a table in Markdown with notes below it.
 #[derive(Debug, Default)]
-pub(crate) struct Table(Vec<[String; 5]>);
+pub(crate) struct Table {
+    rows: Vec<[String; 5]>,
+    notes: Vec<String>,
+}
 
 impl Table {
     /// Adds a line, and says it on standard error at once.
@@ -111,7 +114,7 @@ impl Table {
             false => format!("{} – {}", unit.show(least), unit.show(most)),
         };
         eprintln!("{what}: {} ({range}) {target} {verdict}", unit.show(median));
-        self.0.push([
+        self.rows.push([
             what.to_owned(),
             unit.show(median),
             range,
@@ -120,12 +123,10 @@ impl Table {
         ]);
     }
 
-    /// Adds a line of words.
-    pub(crate) fn note(&mut self, what: &str, text: &str) {
-        eprintln!("{what}: {text}");
-        let empty = String::new;
-        self.0
-            .push([what.to_owned(), text.to_owned(), empty(), empty(), empty()]);
+    /// Adds a note.
+    pub(crate) fn note(&mut self, text: String) {
+        eprintln!("{text}");
+        self.notes.push(text);
     }
 }
 
@@ -133,7 +134,7 @@ impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["Measure", "Median", "Range", "Target", ""].map(str::to_owned);
         let mut widths = [0; 5];
-        for line in std::iter::once(&head).chain(&self.0) {
+        for line in std::iter::once(&head).chain(&self.rows) {
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = (*width).max(cell.chars().count());
             }
@@ -144,8 +145,12 @@ impl fmt::Display for Table {
             }
             writeln!(formatter, "|")
         };
-        write(&head)?;
-        write(&widths.map(|width| "-".repeat(width.max(3))))?;
-        self.0.iter().try_for_each(write)
+        if !self.rows.is_empty() {
+            write(&head)?;
+            write(&widths.map(|width| "-".repeat(width.max(3))))?;
+            self.rows.iter().try_for_each(write)?;
+        }
+        let mut notes = self.notes.iter();
+        notes.try_for_each(|note| writeln!(formatter, "\n{note}"))
     }
 }

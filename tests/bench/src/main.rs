@@ -6,7 +6,7 @@
 //! cargo run --release -p fortress-bench -- build rebuild --rounds 9
 //! ```
 //!
-//! The table that comes out is Markdown, for `docs/benchmarks.md`.
+//! The tables that come out are Markdown, for `docs/benchmarks.md`.
 
 mod boot;
 mod build;
@@ -51,28 +51,28 @@ enum Measure {
     All,
 }
 
+/// A measure: where, how often, and where its figures go.
+type Measured = fn(&Place, usize, &mut Table) -> Result<()>;
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let wanted =
         |measure| options.measures.contains(&measure) || options.measures.contains(&Measure::All);
     let place = Place::prepare()?;
     let rounds = options.rounds.max(1);
-    let mut table = Table::default();
-    if wanted(Measure::Build) {
-        build::measure(&place, rounds, &mut table)?;
+    let measures = [
+        (Measure::Build, build::measure as Measured, rounds),
+        (Measure::Rebuild, rebuild::measure, rounds),
+        (Measure::Memory, memory::measure, rounds.min(3)),
+        (Measure::Boot, boot::measure, rounds.min(3)),
+        (Measure::Mkosi, mkosi::measure, rounds.min(3)),
+    ];
+    for (measure, run, rounds) in measures {
+        if wanted(measure) {
+            let mut table = Table::default();
+            run(&place, rounds, &mut table)?;
+            println!("{table}");
+        }
     }
-    if wanted(Measure::Rebuild) {
-        rebuild::measure(&place, rounds, &mut table)?;
-    }
-    if wanted(Measure::Memory) {
-        memory::measure(&place, rounds.min(3), &mut table)?;
-    }
-    if wanted(Measure::Boot) {
-        boot::measure(&place, rounds.min(3), &mut table)?;
-    }
-    if wanted(Measure::Mkosi) {
-        mkosi::measure(&place, rounds.min(3), &mut table)?;
-    }
-    print!("{table}");
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
     let mkosi = match Mkosi::prepare() {
         Ok(mkosi) => mkosi,
         Err(error) => {
-            table.note("mkosi", &format!("not measured: {error:#}"));
+            table.note(format!("mkosi was not measured: {error:#}."));
             return Ok(());
         }
     };
