@@ -61,7 +61,9 @@ impl Gpg {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(time) = self.time {
-            command.arg("--faked-system-time").arg(time.to_string());
+            // With "!" the clock stands still: on a slow machine a key would else be made later
+            // than the next run begins.
+            command.arg("--faked-system-time").arg(format!("{time}!"));
         }
         let mut child = match command.args(arguments).spawn() {
             Ok(child) => child,

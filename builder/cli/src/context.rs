@@ -1,7 +1,7 @@
 //! What commands work with: the project, the store, who watches.
 
-use crate::arguments::{Global, Inputs, Selection};
 use crate::failure::Said;
+use crate::options::{Global, Inputs, Selection};
 use crate::progress::{Mode, Terminal};
 use anyhow::{Context as _, Result};
 use fortress_pipeline::{LockMode, Settings};

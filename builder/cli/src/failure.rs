@@ -1,6 +1,6 @@
 //! How errors look: what, where, why, and what to do next.
 
-use crate::arguments::Global;
+use crate::options::Global;
 use std::fmt;
 use std::process::ExitCode;
 

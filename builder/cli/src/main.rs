@@ -1,6 +1,6 @@
 //! `fortress-build`: signed, dm-verity protected disk images from TOML recipes.
 //!
-//! This crate is the command line alone: one file a command, what they share in `context`, how
+//! This crate is the command line alone: one file a command, what they share in `options` and `context`, how
 //! errors look in `failure`. The work is done by the libraries.
 
 // First: its macros are for all that follow.
@@ -11,15 +11,35 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod options;
 mod progress;
 
-use clap::Parser;
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use commands::{boards, completions, doctor, image, lock, manual, plan, recipes, store, test};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
-    match commands::run(&arguments) {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
         Ok(code) => code,
         Err(error) => failure::report(&error, &arguments.global),
+    }
+}
+
+/// Runs what the command line says.
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Image(options) => image::run(options, global),
+        Command::Test(options) => test::run(options, global),
+        Command::Plan(options) => plan::run(options, global),
+        Command::Boards(options) => boards::run(options, global),
+        Command::Recipes(options) => recipes::run(options, global),
+        Command::Lock(options) => lock::run(options, global),
+        Command::Store(options) => store::run(options, global),
+        Command::Doctor(options) => doctor::run(options, global),
+        Command::Completions(options) => completions::run(options, Arguments::command()),
+        Command::Manual(options) => manual::run(options, Arguments::command()),
     }
 }

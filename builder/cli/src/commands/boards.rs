@@ -1,8 +1,8 @@
 //! `boards`: the machines that images can be built for.
 
 use super::{print_json, table};
-use crate::arguments::Global;
 use crate::context;
+use crate::options::Global;
 use std::process::ExitCode;
 
 /// List the machines that images can be built for

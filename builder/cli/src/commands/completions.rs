@@ -1,7 +1,6 @@
 //! `completions`: for shells.
 
-use crate::arguments::Arguments;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 use std::process::ExitCode;
 
@@ -14,8 +13,7 @@ pub(crate) struct Options {
     shell: Shell,
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let mut command = Arguments::command();
+pub(crate) fn run(options: &Options, mut command: Command) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut command, "fortress-build", &mut script);
     print!("{}", String::from_utf8_lossy(&script));

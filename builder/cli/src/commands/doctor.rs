@@ -1,7 +1,7 @@
 //! `doctor`: what a boot test lacks, and the line that installs it.
 
 use super::{print_json, table};
-use crate::arguments::Global;
+use crate::options::Global;
 use fortress_qemu::{Architecture, DoctorOptions, Need, doctor};
 use std::collections::BTreeSet;
 use std::process::ExitCode;

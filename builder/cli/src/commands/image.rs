@@ -1,8 +1,8 @@
 //! `image`: builds one.
 
 use super::{print_json, test};
-use crate::arguments::{Global, Inputs, Selection};
 use crate::context::{Context, InputSettings};
+use crate::options::{Global, Inputs, Selection};
 use fortress_pipeline::Built;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

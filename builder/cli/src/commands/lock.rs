@@ -1,8 +1,8 @@
 //! `lock`: which packages an image is made from, exactly.
 
 use super::print_json;
-use crate::arguments::{Global, Inputs, Selection};
 use crate::context::{Context, InputSettings};
+use crate::options::{Global, Inputs, Selection};
 use std::process::ExitCode;
 
 /// Resolve the packages of an image and write them down: name, version, size and SHA-256 of each

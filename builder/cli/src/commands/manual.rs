@@ -1,8 +1,7 @@
 //! `manual`: man pages.
 
-use crate::arguments::Arguments;
 use anyhow::Context;
-use clap::CommandFactory;
+use clap::Command;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,10 +12,10 @@ pub(crate) struct Options {
     folder: PathBuf,
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(options: &Options, command: Command) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&options.folder)
         .with_context(|| format!("cannot create {}", options.folder.display()))?;
-    clap_mangen::generate_to(Arguments::command(), &options.folder)
+    clap_mangen::generate_to(command, &options.folder)
         .with_context(|| format!("cannot write man pages into {}", options.folder.display()))?;
     Ok(ExitCode::SUCCESS)
 }

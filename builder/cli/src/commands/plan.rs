@@ -2,8 +2,8 @@
 
 use super::print_json;
 use super::table::WIDTH;
-use crate::arguments::{Global, Selection};
 use crate::context;
+use crate::options::{Global, Selection};
 use std::process::ExitCode;
 
 /// Show everything that a build would do, and where each value comes from, without doing it

@@ -1,8 +1,8 @@
 //! `recipes`: what images there are, and from what they can be made.
 
 use super::{print_json, table};
-use crate::arguments::Global;
 use crate::context;
+use crate::options::Global;
 use std::process::ExitCode;
 
 /// List the recipes, and the bases that they can be built from

@@ -1,8 +1,8 @@
 //! `store`: looks after what is kept between builds.
 
 use super::print_json;
-use crate::arguments::Global;
 use crate::context;
+use crate::options::Global;
 use anyhow::bail;
 use clap::Subcommand;
 use fortress_store::Policy;

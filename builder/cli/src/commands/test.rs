@@ -2,9 +2,9 @@
 
 use super::doctor::install_lines;
 use super::print_json;
-use crate::arguments::Global;
 use crate::context;
 use crate::failure::Said;
+use crate::options::Global;
 use anyhow::{Context as _, Result};
 use fortress_pipeline::ListeningSocket;
 use fortress_pipeline::manifest::Manifest;
