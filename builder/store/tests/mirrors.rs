@@ -56,7 +56,7 @@ fn finds_the_mirrors_of_the_distribution() {
             files: &[(
                 "sources.list.d/debian.sources",
                 "Types: deb\n\
-                 # http://snapshot.debian.org/archive/debian/20250520T000000Z\n\
+                 # http://snapshot.example.org/archive/debian/20250520T000000Z\n\
                  URIs: http://ftp.debian.org/debian\n\
                  Suites: bookworm bookworm-updates\n\
                  Components: main\n\
