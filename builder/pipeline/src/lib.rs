@@ -31,13 +31,19 @@
 mod boot;
 mod build;
 mod error;
+mod facts;
 mod identity;
 mod image;
 mod inputs;
 pub mod manifest;
+mod publish;
+mod raspberry_pi;
 mod root;
+mod seal;
 mod settings;
 mod sockets;
+mod system;
+mod uefi;
 
 pub use build::{Built, build, tree};
 pub use error::{Error, Result};
