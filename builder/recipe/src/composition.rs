@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, Result, nearest};
 use crate::plan::Architecture;
 use crate::recipe::{Layer, PackageWishes, Scalars, UnitState};
 use crate::source::{Located, Mark};
+use crate::trust::TrustWishes;
 
 /// All layers in one.
 #[derive(Debug, Default)]
@@ -35,6 +36,7 @@ pub(crate) struct Composition {
     pub(crate) keep_locales: Vec<Located<String>>,
     pub(crate) trim_paths: Vec<Located<String>>,
     pub(crate) sockets: Vec<Located<String>>,
+    pub(crate) trust: TrustWishes,
 }
 
 impl Composition {
@@ -56,6 +58,7 @@ impl Composition {
             keep_locales,
             trim_paths,
             sockets,
+            trust,
         } = layer;
         self.scalars.merge(scalars);
         self.add_packages(packages, architecture)?;
@@ -74,6 +77,7 @@ impl Composition {
         append(&mut self.keep_locales, keep_locales);
         append(&mut self.trim_paths, trim_paths);
         append(&mut self.sockets, sockets);
+        self.trust.merge(trust);
         Ok(())
     }
 

@@ -32,6 +32,7 @@ mod library;
 mod origin;
 mod overlay;
 mod plan;
+mod raspberry_pi;
 mod recipe;
 #[cfg(test)]
 mod reference;
@@ -40,12 +41,14 @@ mod resolve;
 mod robustness;
 mod section;
 mod source;
+mod trust;
 
 pub use error::{Error, ErrorKind, Place, Result};
 pub use library::{BaseSummary, BoardSummary, Library, RecipeSummary, Request};
 pub use origin::{Origin, Sourced};
 pub use plan::{
     Architecture, Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel,
-    LeftOut, Mirror, Overlay, PackageRequest, Partition, PartitionKind, PartitionSize, Plan,
-    ProjectFile, Qemu, RootFilesystem, Slot, System, Trim, Units, Var, VarFilesystem,
+    LeftOut, Mirror, Overlay, PackageRequest, PageSize, Partition, PartitionKind, PartitionSize, Plan,
+    ProjectFile, Qemu, RaspberryPi, RootFilesystem, Slot, Stepping, System, Trim, Units, Var, VarFilesystem,
 };
+pub use trust::{Enroll, SecureBoot, Trust, VeritySignature};

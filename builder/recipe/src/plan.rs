@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::origin::Sourced;
+use crate::trust::Trust;
 
 /// Everything that a build does. Made by [`crate::Library::plan`]; the same request on the same
 /// files gives the same plan.
@@ -53,6 +54,8 @@ pub struct Plan {
     pub image: Image,
     /// What the health report lets pass.
     pub health: Health,
+    /// What machines are to make of the owner's signatures.
+    pub trust: Trust,
     /// The file of maintainer scripts that were reviewed.
     pub reviewed_scripts: Sourced<ProjectFile>,
 }
@@ -142,10 +145,41 @@ pub struct Board {
     pub firmware: Sourced<Firmware>,
     /// Kernel consoles, for example `ttyS0,115200`; the last one is /dev/console.
     pub consoles: Vec<Sourced<String>>,
+    /// What partitions start at multiples of, in bytes; a power of two.
+    pub alignment: Sourced<u64>,
     /// Partitions in the order on the disk, those of the slots that the image has.
     pub partitions: Vec<Partition>,
+    /// What the Raspberry Pi's firmware wants; there if `firmware` is that one.
+    pub raspberry_pi: Option<RaspberryPi>,
     /// The machine that stands in for it in a boot test; none: it cannot be emulated.
     pub qemu: Option<Qemu>,
+}
+
+/// What the Raspberry Pi's firmware wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RaspberryPi {
+    /// Device trees, by the names under which the firmware looks for them.
+    pub device_trees: Vec<Sourced<String>>,
+    /// Chips that the firmware tells apart by an overlay alone.
+    pub steppings: Vec<Stepping>,
+    /// Files of the firmware itself that lie beside the kernel, for example `start4.elf`.
+    pub firmware: Vec<Sourced<String>>,
+    /// Lines of the config.txt inside boot.img that the hardware needs.
+    pub config: Vec<Sourced<String>>,
+    /// Most bytes of a boot.img.
+    pub boot_image_limit: Sourced<u64>,
+}
+
+/// A chip for which the firmware takes the device tree of another one, and lays an overlay over
+/// it: the overlay is made from the difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stepping {
+    /// Name of the overlay that the firmware asks for, for example `bcm2712d0`.
+    pub overlay: Sourced<String>,
+    /// The device tree that the firmware takes.
+    pub from: Sourced<String>,
+    /// The device tree that the chip needs.
+    pub to: Sourced<String>,
 }
 
 /// What a partition is for; types by the Discoverable Partitions Specification.
@@ -283,6 +317,8 @@ pub struct Mirror {
 pub struct Kernel {
     /// Which of the board's kernels.
     pub flavour: Sourced<String>,
+    /// The size of its pages, where the recipe demands one.
+    pub page_size: Option<Sourced<PageSize>>,
     /// Its packages; they are among the plan's packages too.
     pub packages: Vec<Sourced<String>>,
     /// Command line in parts, in order: consoles, board, recipes, command line. What names the
@@ -290,6 +326,31 @@ pub struct Kernel {
     pub command_line: Vec<Sourced<String>>,
     /// Modules loaded at boot (modules-load.d), sorted.
     pub load: Vec<Sourced<String>>,
+}
+
+/// How many bytes the kernel maps at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum PageSize {
+    /// 4096 bytes.
+    #[serde(rename = "4K")]
+    Small,
+    /// 16,384 bytes.
+    #[serde(rename = "16K")]
+    Middle,
+    /// 65,536 bytes.
+    #[serde(rename = "64K")]
+    Large,
+}
+
+impl PageSize {
+    /// As recipes write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "4K",
+            Self::Middle => "16K",
+            Self::Large => "64K",
+        }
+    }
 }
 
 /// Units over what presets say. Each list is sorted.

@@ -6,9 +6,16 @@ use std::sync::Arc;
 use crate::base::IdentifiersFile;
 use crate::check;
 use crate::error::{ErrorKind, Result};
-use crate::plan::{Architecture, Encryption, RootFilesystem, VarFilesystem};
+use crate::plan::{Architecture, Encryption, PageSize, RootFilesystem, VarFilesystem};
 use crate::section::{Section, read};
 use crate::source::{Located, Mark, Source};
+use crate::trust::TrustWishes;
+
+const PAGE_SIZES: [(&str, PageSize); 3] = [
+    ("4K", PageSize::Small),
+    ("16K", PageSize::Middle),
+    ("64K", PageSize::Large),
+];
 
 /// What a recipe's file says.
 #[derive(Debug)]
@@ -35,6 +42,7 @@ pub(crate) struct Layer {
     pub(crate) keep_locales: Vec<Located<String>>,
     pub(crate) trim_paths: Vec<Located<String>>,
     pub(crate) sockets: Vec<Located<String>>,
+    pub(crate) trust: TrustWishes,
 }
 
 /// What a unit shall be.
@@ -74,6 +82,7 @@ pub(crate) struct Scalars {
     pub(crate) epoch: Option<Located<i64>>,
     pub(crate) recommends: Option<Located<bool>>,
     pub(crate) flavour: Option<Located<String>>,
+    pub(crate) page_size: Option<Located<PageSize>>,
     pub(crate) default_target: Option<Located<String>>,
     pub(crate) hostname: Option<Located<String>>,
     pub(crate) locale: Option<Located<String>>,
@@ -111,6 +120,7 @@ impl Scalars {
             epoch,
             recommends,
             flavour,
+            page_size,
             default_target,
             hostname,
             locale,
@@ -187,6 +197,7 @@ impl Layer {
             layer.read_trim(file.section("trim")?)?;
             layer.read_image(file.section("image")?)?;
             layer.read_var(file.section("var")?)?;
+            layer.trust = TrustWishes::read(file.section("trust")?)?;
             let mut scripts = file.section("scripts")?;
             layer.scalars.reviewed_scripts = scripts.parsed("reviewed", check::toml_file)?;
             scripts.finish()?;
@@ -237,6 +248,10 @@ impl Layer {
         self.command_line = section.checked("command-line", check::kernel_argument)?;
         if speaker == Speaker::Recipe {
             self.scalars.flavour = section.parsed("flavour", check::name)?;
+            self.scalars.page_size = section
+                .get("page-size")
+                .map(|value| value.word(&PAGE_SIZES))
+                .transpose()?;
             self.kernel_packages = section.checked("packages", check::package)?;
             self.load = section.checked("load", check::module)?;
         }

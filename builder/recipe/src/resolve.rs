@@ -17,8 +17,9 @@ use crate::origin::{Origin, Sourced};
 use crate::overlay::{self, OverlayFolder};
 use crate::plan::{
     Base, Board, Health, Identifiers, Kernel, LeftOut, Overlay, PackageRequest, Plan, ProjectFile,
-    Qemu, System, Trim, Units,
+    Qemu, RaspberryPi, Stepping, System, Trim, Units,
 };
+use crate::raspberry_pi::RaspberryPiFile;
 use crate::recipe::UnitState;
 use crate::source::{Located, Source};
 
@@ -58,6 +59,7 @@ impl Inputs<'_> {
     /// The plan.
     pub(crate) fn plan(mut self) -> Result<Plan> {
         self.check_base_names()?;
+        self.add_board_pins();
         self.composition.identifiers = {
             let mut identifiers = std::mem::take(&mut self.base.identifiers);
             identifiers.merge(std::mem::take(&mut self.composition.identifiers));
@@ -121,7 +123,9 @@ impl Inputs<'_> {
                 architecture: board.architecture.sourced(),
                 firmware: board.firmware.sourced(),
                 consoles: sourced(board.consoles),
+                alignment: or(board.alignment, 1 << 20),
                 partitions,
+                raspberry_pi: board.raspberry_pi.map(raspberry_pi),
                 qemu: board.qemu.map(|qemu| Qemu {
                     machine: qemu.machine.sourced(),
                     processor: qemu.processor.map(Located::sourced),
@@ -145,6 +149,7 @@ impl Inputs<'_> {
             overlays,
             kernel: Kernel {
                 flavour: kernel.flavour,
+                page_size: scalars.page_size.map(Located::sourced),
                 packages: sourced(kernel.packages),
                 command_line: sourced(command_line),
                 load: sorted(composition.load),
@@ -172,6 +177,7 @@ impl Inputs<'_> {
             health: Health {
                 sockets: sorted(composition.sockets),
             },
+            trust: composition.trust.decided(),
             reviewed_scripts,
         })
     }
@@ -184,20 +190,35 @@ impl Inputs<'_> {
         }
         known.sort();
         known.dedup();
-        let kernels = self.board.kernels.values().map(|flavour| &flavour.packages);
-        for list in kernels.chain([&self.board.packages]) {
-            for (name, _) in &list.lists {
-                if !known.contains(&name.value) {
-                    return Err(name.mark.error(ErrorKind::Unknown {
-                        what: "base or distribution",
-                        name: name.value.clone(),
-                        nearest: nearest(&name.value, known.iter().map(String::as_str)),
-                        known,
-                    }));
-                }
+        let kernels = self.board.kernels.values();
+        let lists = kernels
+            .flat_map(|flavour| [&flavour.packages, &flavour.modules])
+            .chain([&self.board.packages])
+            .flat_map(|by_base| by_base.lists.iter().map(|(name, _)| name));
+        let pins = self.board.pins.tables.iter().map(|(name, _)| name);
+        for name in lists.chain(pins) {
+            if !known.contains(&name.value) {
+                return Err(name.mark.error(ErrorKind::Unknown {
+                    what: "base or distribution",
+                    name: name.value.clone(),
+                    nearest: nearest(&name.value, known.iter().map(String::as_str)),
+                    known,
+                }));
             }
         }
         Ok(())
+    }
+
+    /// What the board's hardware needs of optional archives comes before the recipes' wishes.
+    fn add_board_pins(&mut self) {
+        let (base, distribution) = (&self.base_name.value, &self.base.distribution.value);
+        for (archive, (mark, packages)) in
+            self.board.pins.of(base, distribution).into_iter().flatten()
+        {
+            let entry = self.composition.pins.entry(archive.clone());
+            let (_, pinned) = entry.or_insert_with(|| (mark.clone(), Vec::new()));
+            append(pinned, packages.clone());
+        }
     }
 
     fn find_overlays(&self, names: Vec<Located<String>>) -> Result<Vec<Sourced<Overlay>>> {
@@ -244,7 +265,8 @@ impl Inputs<'_> {
                 }));
             }
         }
-        let modules = found.map_or_else(Vec::new, |flavour| flavour.modules.clone());
+        let modules = found.and_then(|flavour| self.packages_of(&flavour.modules));
+        let modules = modules.unwrap_or_default();
         let of_board = found.and_then(|flavour| self.packages_of(&flavour.packages));
         let packages = if own.is_empty() {
             of_board.unwrap_or_default()
@@ -344,6 +366,25 @@ impl Inputs<'_> {
                 Ok(Sourced::new(file, named.mark.origin()))
             }
         }
+    }
+}
+
+fn raspberry_pi(file: RaspberryPiFile) -> RaspberryPi {
+    RaspberryPi {
+        device_trees: sourced(file.device_trees),
+        steppings: file
+            .steppings
+            .into_iter()
+            .map(|stepping| Stepping {
+                overlay: stepping.overlay.sourced(),
+                from: stepping.from.sourced(),
+                to: stepping.to.sourced(),
+            })
+            .collect(),
+        firmware: sourced(file.firmware),
+        config: sourced(file.config),
+        // What the oldest of them takes.
+        boot_image_limit: or(file.boot_image_limit, 64 << 20),
     }
 }
 

@@ -433,7 +433,7 @@ fn requests_are_refused() {
                 ..board.clone()
             },
             "command line:1:1: unknown key `include`",
-            "known keys are: base, groups, health, image, initrd, kernel, name, overlays, packages, pins, scripts, source-date-epoch, system, trim, units, users, var, version",
+            "known keys are: base, groups, health, image, initrd, kernel, name, overlays, packages, pins, scripts, source-date-epoch, system, trim, trust, units, users, var, version",
         ),
         (
             Request {
