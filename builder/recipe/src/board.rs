@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::check;
 use crate::error::Result;
 use crate::plan::{Architecture, Firmware, PartitionKind, PartitionSize, Slot};
+use crate::raspberry_pi::RaspberryPiFile;
 use crate::section::{Section, Value, read};
-use crate::source::{Located, Source};
+use crate::source::{Located, Mark, Source};
 
 /// What a board's file says.
 #[derive(Debug)]
@@ -20,8 +21,11 @@ pub(crate) struct BoardFile {
     pub(crate) command_line: Vec<Located<String>>,
     pub(crate) modules: Vec<Located<String>>,
     pub(crate) packages: ByBase,
+    pub(crate) pins: PinsByBase,
     pub(crate) kernels: BTreeMap<String, Flavour>,
+    pub(crate) alignment: Option<Located<u64>>,
     pub(crate) partitions: Vec<PartitionFile>,
+    pub(crate) raspberry_pi: Option<RaspberryPiFile>,
     pub(crate) qemu: Option<QemuFile>,
 }
 
@@ -31,11 +35,21 @@ pub(crate) struct ByBase {
     pub(crate) lists: Vec<(Located<String>, Vec<Located<String>>)>,
 }
 
+/// Pins by base, as [`ByBase`] keeps packages.
+#[derive(Debug, Default)]
+pub(crate) struct PinsByBase {
+    pub(crate) tables: Vec<(Located<String>, Pins)>,
+}
+
+/// Where an archive is first named, and the packages taken from it.
+pub(crate) type Pins = BTreeMap<String, (Mark, Vec<Located<String>>)>;
+
 /// One of the kernels that fit a board.
 #[derive(Debug)]
 pub(crate) struct Flavour {
     pub(crate) packages: ByBase,
-    pub(crate) modules: Vec<Located<String>>,
+    /// By base too: modules are called and cut otherwise from kernel to kernel.
+    pub(crate) modules: ByBase,
 }
 
 /// A partition as written.
@@ -97,8 +111,11 @@ impl BoardFile {
                 command_line,
                 modules,
                 packages: ByBase::read(file.section("packages")?)?,
+                pins: PinsByBase::read(file.section("pins")?)?,
                 kernels: kernels(file)?,
+                alignment: file.get("alignment").map(alignment).transpose()?,
                 partitions: partitions(file)?,
+                raspberry_pi: RaspberryPiFile::read(file.section("raspberry-pi")?)?,
                 qemu: qemu(file)?,
             })
         })
@@ -116,11 +133,48 @@ impl ByBase {
 
     /// The list of a base: that under its own name, else its distribution's, else `all`.
     pub(crate) fn of(&self, base: &str, distribution: &str) -> Option<&[Located<String>]> {
-        [base, distribution, "all"].iter().find_map(|wanted| {
-            let found = self.lists.iter().find(|(name, _)| name.value == *wanted);
-            found.map(|(_, packages)| packages.as_slice())
-        })
+        by_base(&self.lists, base, distribution).map(Vec::as_slice)
     }
+}
+
+impl PinsByBase {
+    fn read(section: Section<'_>) -> Result<Self> {
+        let mut tables = Vec::new();
+        for (name, value) in section.names() {
+            let mut pins = Pins::new();
+            for (archive, packages) in value.section()?.names() {
+                let packages = packages.checked(check::package_name)?;
+                pins.insert(archive.value, (archive.mark, packages));
+            }
+            tables.push((name, pins));
+        }
+        Ok(Self { tables })
+    }
+
+    /// The pins of a base: those under its own name, else its distribution's, else `all`.
+    pub(crate) fn of(&self, base: &str, distribution: &str) -> Option<&Pins> {
+        by_base(&self.tables, base, distribution)
+    }
+}
+
+fn by_base<'a, T>(
+    tables: &'a [(Located<String>, T)],
+    base: &str,
+    distribution: &str,
+) -> Option<&'a T> {
+    [base, distribution, "all"].iter().find_map(|wanted| {
+        let found = tables.iter().find(|(name, _)| name.value == *wanted);
+        found.map(|(_, table)| table)
+    })
+}
+
+/// What partitions start at multiples of: at least the 1 MiB that everybody expects.
+fn alignment(value: Value<'_>) -> Result<Located<u64>> {
+    let size = value.size()?;
+    if !size.value.is_power_of_two() || !(1 << 20..=1 << 30).contains(&size.value) {
+        return Err(value.bad(size.value, "it must be a power of two from 1M to 1G"));
+    }
+    Ok(size)
 }
 
 fn kernels(file: &mut Section<'_>) -> Result<BTreeMap<String, Flavour>> {
@@ -129,12 +183,27 @@ fn kernels(file: &mut Section<'_>) -> Result<BTreeMap<String, Flavour>> {
     for (name, value) in section.names() {
         let name = name.named("kernel", check::name)?;
         let mut flavour = value.section()?;
-        let modules = flavour.checked("modules", check::module)?;
+        let modules = flavour.get("modules").map(modules).transpose()?;
+        let modules = modules.unwrap_or_default();
         let packages = ByBase::read(flavour.section("packages")?)?;
         flavour.finish()?;
         kernels.insert(name.value, Flavour { packages, modules });
     }
     Ok(kernels)
+}
+
+/// A list for every base, or a table of lists by base.
+fn modules(value: Value<'_>) -> Result<ByBase> {
+    let mut lists = Vec::new();
+    if value.is_table() {
+        for (name, value) in value.section()?.names() {
+            lists.push((name, value.checked(check::module)?));
+        }
+    } else {
+        let list = value.checked(check::module)?;
+        lists.push((Located::new("all".to_owned(), value.mark.clone()), list));
+    }
+    Ok(ByBase { lists })
 }
 
 fn partitions(file: &mut Section<'_>) -> Result<Vec<PartitionFile>> {

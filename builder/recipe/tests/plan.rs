@@ -341,6 +341,7 @@ fn what_is_left_to_default_is_what_the_reference_says() {
             ("scripts.reviewed", value) => value.strip_prefix("recipes/").unwrap(),
             ("var.minimum-size", "536870912") => "512M",
             ("qemu.memory" | "board.qemu.memory", "1073741824") => "1G",
+            ("board.alignment", "1048576") => "1M",
             (_, value) => value,
         };
         let key = key.strip_prefix("board.").unwrap_or(key);

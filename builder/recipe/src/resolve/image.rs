@@ -80,6 +80,14 @@ impl Inputs<'_> {
         let mut needed = vec![PartitionKind::Root, PartitionKind::RootVerity];
         if self.board.firmware.value == Firmware::Uefi {
             needed.insert(0, PartitionKind::Esp);
+        } else {
+            needed.splice(0..0, [PartitionKind::BootSelect, PartitionKind::Boot]);
+            if self.board.raspberry_pi.is_none() {
+                return Err(self.board.firmware.mark.error(ErrorKind::MissingKey {
+                    key: "raspberry-pi".to_owned(),
+                    within: String::new(),
+                }));
+            }
         }
         for kind in needed {
             if partitions
