@@ -19,7 +19,7 @@ const EMULATED_X86: &str =
 pub(crate) fn arguments(
     test: &BootTest,
     firmware: Option<&Found>,
-    disk: &Disk,
+    disks: &[Disk],
     choice: &Choice,
 ) -> Result<Vec<OsString>> {
     let mut list = List::default();
@@ -47,7 +47,7 @@ pub(crate) fn arguments(
     list.pair("-m", format!("{}M", test.memory));
     list.pair("-display", "none");
     list.add("-device virtio-rng-pci");
-    if test.keep {
+    if test.screen {
         // A screen to take a picture of.
         list.pair(
             "-device",
@@ -57,14 +57,27 @@ pub(crate) fn arguments(
             },
         );
     }
-    list.pair("-blockdev", disk.block_device().to_string());
-    list.pair(
-        "-device",
-        match test.disk {
-            DiskInterface::Virtio => "virtio-blk-pci,drive=disk,bootindex=1",
-            DiskInterface::Nvme => "nvme,drive=disk,serial=fortress,bootindex=1",
-        },
-    );
+    let usb = |interface| interface == DiskInterface::Usb;
+    if usb(test.disk) || test.drives.iter().any(|drive| usb(drive.interface)) {
+        list.add("-device qemu-xhci");
+    }
+    let serials = std::iter::once("fortress").chain(test.drives.iter().map(|own| &*own.serial));
+    let interfaces = std::iter::once(test.disk).chain(test.drives.iter().map(|own| own.interface));
+    for (at, ((disk, serial), interface)) in disks.iter().zip(serials).zip(interfaces).enumerate() {
+        list.pair("-blockdev", disk.block_device().to_string());
+        let mut device = disk_device(interface, disk.node(), serial);
+        if at == 0 {
+            device.push_str(",bootindex=1");
+        }
+        list.pair("-device", device);
+    }
+    for text in &test.maker_strings {
+        // QEMU takes a comma for the end of an option unless there are two.
+        list.pair(
+            "-smbios",
+            format!("type=11,value={}", text.replace(',', ",,")),
+        );
+    }
     network(&mut list, &test.network);
     match &test.firmware {
         Firmware::Uefi { .. } => {
@@ -85,6 +98,15 @@ pub(crate) fn arguments(
         }
     }
     Ok(list.0)
+}
+
+fn disk_device(interface: DiskInterface, node: &str, serial: &str) -> String {
+    let driver = match interface {
+        DiskInterface::Virtio => "virtio-blk-pci",
+        DiskInterface::Nvme => "nvme",
+        DiskInterface::Usb => "usb-storage",
+    };
+    format!("{driver},drive={node},serial={serial}")
 }
 
 fn machine(test: &BootTest, firmware: Option<&Found>) -> String {

@@ -52,8 +52,14 @@ pub fn bare_kernel(
     test.expectation = Expectation::Passes;
     test.alterations = Vec::new();
     test.network = Network::None;
+    test.variables = None;
+    test.tpm = None;
+    test.drives = Vec::new();
+    test.typed = Vec::new();
+    test.maker_strings = Vec::new();
     test.interactive = false;
     test.keep = false;
+    test.screen = false;
     let bench = Bench::prepare(&test, observer)?;
     let outcome = watch(&bench, observer);
     bench.clean()?;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::firmware::{self, Found, Placement};
 use crate::machine::{Architecture, BootTest, Firmware, Step};
 use crate::program;
+use crate::tpm::{self, TpmStart};
 use fortress_progress::Observer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,9 @@ pub(crate) struct Bench<'a> {
     pub(crate) version: String,
     emulator: PathBuf,
     firmware: Option<Found>,
-    disk: Disk,
+    /// The one that the machine starts from, then the others.
+    disks: Vec<Disk>,
+    tpm: Option<(TpmStart, String)>,
     _lock: File,
 }
 
@@ -47,12 +50,31 @@ impl<'a> Bench<'a> {
             )?),
             Firmware::Direct { .. } => None,
         };
+        let tpm = match &test.tpm {
+            Some(_) => Some(program::need("swtpm", tpm::INSTALL)?),
+            None => None,
+        };
         let folder = &test.work_folder;
         std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         let folder = folder.canonicalize().map_err(Error::file("open", folder))?;
         let lock = lock(&folder)?;
+        let mut disks = vec![Disk::new("disk", &test.image, &folder, test.extra_space)?];
+        for (at, drive) in test.drives.iter().enumerate() {
+            let node = format!("drive-{}", at + 1);
+            disks.push(Disk::new(&node, &drive.image, &folder, 0)?);
+        }
+        let tpm = tpm.map(|program| {
+            let version = program::version(&program).unwrap_or_default();
+            let work_folder = folder.clone();
+            let start = TpmStart {
+                program,
+                work_folder,
+            };
+            (start, version)
+        });
         Ok(Self {
-            disk: Disk::new(&test.image, &folder, test.extra_space)?,
+            disks,
+            tpm,
             test,
             version,
             emulator,
@@ -76,9 +98,17 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// Starts the machine, its disk and variables fresh.
+    /// Starts the machine, its disks, variables and TPM as the test brings them.
     pub(crate) fn start(&self, choice: &Choice) -> Result<Emulator> {
-        self.disk.reset(&self.test.alterations)?;
+        for (at, disk) in self.disks.iter().enumerate() {
+            disk.reset(match at {
+                0 => &self.test.alterations,
+                _ => &[],
+            })?;
+        }
+        if let Some(tpm) = &self.test.tpm {
+            tpm::reset(tpm, &self.test.work_folder)?;
+        }
         if let Some(Found {
             placement:
                 Placement::Flash {
@@ -90,14 +120,25 @@ impl<'a> Bench<'a> {
         {
             let copy = self.path(arguments::VARIABLES);
             disk::remove(&copy)?;
+            let template = self.test.variables.as_ref().unwrap_or(template);
             let bytes = std::fs::read(template).map_err(Error::file("read", template))?;
             std::fs::write(&copy, bytes).map_err(Error::file("write", &copy))?;
         }
         Emulator::start(Start {
             program: &self.emulator,
-            arguments: arguments::arguments(self.test, self.firmware.as_ref(), &self.disk, choice)?,
+            arguments: arguments::arguments(
+                self.test,
+                self.firmware.as_ref(),
+                &self.disks,
+                choice,
+            )?,
+            tpm: self
+                .tpm
+                .clone()
+                .map(|(start, _)| (start, tpm::device(self.test.architecture))),
             errors: self.path("qemu.log"),
             raw: self.test.interactive,
+            prompts: !self.test.typed.is_empty(),
         })
     }
 
@@ -106,8 +147,26 @@ impl<'a> Bench<'a> {
         if self.test.keep {
             return Ok(());
         }
-        disk::remove(self.disk.overlay())?;
+        for disk in &self.disks {
+            disk::remove(disk.overlay())?;
+        }
+        tpm::remove(&self.test.work_folder)?;
         disk::remove(&self.path(arguments::VARIABLES))
+    }
+
+    /// The TPM, in words.
+    pub(crate) fn tpm(&self) -> Option<String> {
+        let (_, version) = self.tpm.as_ref()?;
+        let age = match self.test.tpm.as_ref()?.state {
+            Some(_) => "as an earlier test kept it",
+            None => "fresh from the factory",
+        };
+        Some(format!("{version}; {age}"))
+    }
+
+    /// Whether the firmware supports Secure Boot.
+    pub(crate) fn has_secure_boot(&self) -> bool {
+        self.test.firmware == Firmware::Uefi { secure_boot: true }
     }
 
     /// The firmware, in words.
@@ -132,6 +191,22 @@ fn check(test: &BootTest) -> Result<()> {
     }
     if test.processors == 0 || test.memory < 64 {
         return refuse("a machine needs a processor, and 64 MiB of memory");
+    }
+    let uefi = matches!(test.firmware, Firmware::Uefi { .. });
+    if test.variables.is_some() && !uefi {
+        return refuse("firmware's variables are given, and no UEFI firmware to have them");
+    }
+    for drive in &test.drives {
+        let fits = |own: char| own.is_ascii_alphanumeric() || own == '-' || own == '_';
+        if drive.serial.len() > 20 || !drive.serial.chars().all(fits) {
+            return refuse(&format!(
+                "{:?} is no serial number: up to 20 letters, digits, \"-\" and \"_\"",
+                drive.serial
+            ));
+        }
+        if !drive.image.is_file() {
+            return refuse(&format!("{} is no file", drive.image.display()));
+        }
     }
     if !test.image.is_file() {
         return refuse(&format!("{} is no file", test.image.display()));

@@ -77,7 +77,12 @@ impl Splitter {
         }
     }
 
-    /// What stands in a line that has no end yet.
+    /// What stands in a line that has no end yet, which stays there.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        (!self.line.is_empty()).then(|| String::from_utf8_lossy(&self.line).into_owned())
+    }
+
+    /// Takes what stands in a line that has no end yet.
     pub(crate) fn take(&mut self) -> Option<String> {
         let mut line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
         self.line.clear();

@@ -11,9 +11,14 @@ use std::process::Command;
 
 const INSTALL: &str = "sudo apt-get install qemu-utils";
 
+/// The name of the first disk's overlay.
+pub(crate) const OVERLAY: &str = "disk.qcow2";
+
 /// The image and the overlay that hides it from writes.
 #[derive(Debug)]
 pub(crate) struct Disk {
+    /// The block device's name in QEMU.
+    node: String,
     image: PathBuf,
     format: &'static str,
     overlay: PathBuf,
@@ -22,17 +27,28 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Describes the disk that [`Disk::reset`] makes.
-    pub(crate) fn new(image: &Path, work_folder: &Path, extra_space: u64) -> Result<Self> {
+    pub(crate) fn new(
+        node: &str,
+        image: &Path,
+        work_folder: &Path,
+        extra_space: u64,
+    ) -> Result<Self> {
         let image = image
             .canonicalize()
             .map_err(Error::file("open", image.to_path_buf()))?;
         let (format, size) = shape(&image).map_err(Error::file("read", &image))?;
         Ok(Self {
-            overlay: work_folder.join("disk.qcow2"),
+            overlay: work_folder.join(format!("{node}.qcow2")),
+            node: node.to_owned(),
             format,
             size: size.saturating_add(extra_space).next_multiple_of(1 << 20),
             image,
         })
+    }
+
+    /// The block device's name in QEMU.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
     }
 
     /// The overlay's file.
@@ -92,7 +108,7 @@ impl Disk {
     /// The disk for QEMU's `-blockdev`.
     pub(crate) fn block_device(&self) -> Value {
         json!({
-            "node-name": "disk",
+            "node-name": self.node,
             "driver": "qcow2",
             "discard": "unmap",
             "file": {

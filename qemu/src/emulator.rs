@@ -8,6 +8,7 @@ use crate::console::Splitter;
 use crate::error::{Error, Result};
 use crate::health;
 use crate::program;
+use crate::tpm::{RunningTpm, TpmStart};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -27,6 +28,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Event {
     /// A line on the serial console.
     Line(Instant, String),
+    /// The start of a line that has no end yet, such as a question.
+    Prompt(String),
     /// What the serial console printed, as it is, when it is to be shown.
     Raw(Vec<u8>),
     /// A line on the health port; `None` when it was too long.
@@ -55,6 +58,8 @@ pub(crate) struct Emulator {
     readers: Vec<JoinHandle<()>>,
     errors: PathBuf,
     power_on: Instant,
+    /// It outlives the emulator, which is ended first.
+    _tpm: Option<RunningTpm>,
 }
 
 /// What a machine is started with.
@@ -62,10 +67,14 @@ pub(crate) struct Emulator {
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: Vec<OsString>,
+    /// The machine's TPM, and the device's arguments.
+    pub(crate) tpm: Option<(TpmStart, &'static str)>,
     /// Where the emulator's own words go.
     pub(crate) errors: PathBuf,
     /// Whether the console's bytes are wanted too.
     pub(crate) raw: bool,
+    /// Whether lines are wanted before they end.
+    pub(crate) prompts: bool,
 }
 
 impl Emulator {
@@ -75,7 +84,7 @@ impl Emulator {
         let (console, console_inside) = pair()?;
         let (port, port_inside) = pair()?;
         let errors = File::create(&start.errors).map_err(Error::file("create", &start.errors))?;
-        let mut command = command(start.program);
+        let mut command = program::bound(start.program);
         command
             .arg("-S")
             .args(["-chardev", "socket,id=control,fd=0"])
@@ -94,16 +103,33 @@ impl Emulator {
             .stdout(OwnedFd::from(console_inside))
             .stderr(errors)
             .process_group(0);
+        let mut inherited = vec![port_inside];
+        let tpm = match &start.tpm {
+            Some((tpm, device)) => {
+                let (running, socket) = RunningTpm::start(tpm)?;
+                command
+                    .arg("-chardev")
+                    .arg(format!("socket,id=tpm,fd={}", socket.as_raw_fd()))
+                    .args(["-tpmdev", "emulator,id=tpm,chardev=tpm"])
+                    .args(["-device", device]);
+                inherited.push(socket);
+                Some(running)
+            }
+            None => None,
+        };
         let child = {
             let _guard = INHERITING
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
-            rustix::io::fcntl_setfd(port_inside.as_fd(), rustix::io::FdFlags::empty())
-                .map_err(|error| Error::file("share a socket with", start.program)(error.into()))?;
+            for socket in &inherited {
+                rustix::io::fcntl_setfd(socket.as_fd(), rustix::io::FdFlags::empty()).map_err(
+                    |error| Error::file("share a socket with", start.program)(error.into()),
+                )?;
+            }
             let child = command
                 .spawn()
                 .map_err(Error::file("start", start.program))?;
-            drop(port_inside);
+            drop(inherited);
             child
         };
         drop(command);
@@ -116,15 +142,22 @@ impl Emulator {
             readers: Vec::new(),
             errors: start.errors,
             power_on: Instant::now(),
+            _tpm: tpm,
         };
-        machine.listen(port, sender, start.raw)?;
+        machine.listen(port, sender, start.raw, start.prompts)?;
         machine.command("qmp_capabilities", json!({}));
         machine.command("cont", json!({}));
         Ok(machine)
     }
 
     /// Starts the threads that turn the sockets' bytes into events.
-    fn listen(&mut self, port: UnixStream, sender: SyncSender<Event>, raw: bool) -> Result<()> {
+    fn listen(
+        &mut self,
+        port: UnixStream,
+        sender: SyncSender<Event>,
+        raw: bool,
+        prompts: bool,
+    ) -> Result<()> {
         let clone = |socket: &UnixStream| {
             socket
                 .try_clone()
@@ -137,7 +170,7 @@ impl Emulator {
             .push(std::thread::spawn(move || read_control(control, &other)));
         let other = sender.clone();
         self.readers.push(std::thread::spawn(move || {
-            read_console(console, &other, raw)
+            read_console(console, &other, raw, prompts)
         }));
         self.readers
             .push(std::thread::spawn(move || read_health(port, &sender)));
@@ -159,6 +192,11 @@ impl Emulator {
         let mut line = json!({"execute": name, "arguments": arguments, "id": name}).to_string();
         line.push('\n');
         let _ = self.control.write_all(line.as_bytes());
+    }
+
+    /// Types on the guest's console. If the machine is ending, its end is the event to look at.
+    pub(crate) fn type_text(&mut self, text: &str) {
+        let _ = self.console.write_all(text.as_bytes());
     }
 
     /// A socket to type on the guest's console.
@@ -201,18 +239,6 @@ impl Drop for Emulator {
     }
 }
 
-/// The emulator's command, in such a way that it ends when this process does, however that ends.
-fn command(emulator: &Path) -> Command {
-    match program::find("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(emulator);
-            command
-        }
-        None => Command::new(emulator),
-    }
-}
-
 fn pair() -> Result<(UnixStream, UnixStream)> {
     UnixStream::pair().map_err(Error::file("make a socket for", "the emulator"))
 }
@@ -238,7 +264,7 @@ fn read_control(socket: UnixStream, sender: &SyncSender<Event>) {
     let _ = sender.send(Event::End);
 }
 
-fn read_console(mut socket: UnixStream, sender: &SyncSender<Event>, raw: bool) {
+fn read_console(mut socket: UnixStream, sender: &SyncSender<Event>, raw: bool, prompts: bool) {
     let mut splitter = Splitter::default();
     let mut buffer = [0; 8192];
     let mut sent = true;
@@ -254,6 +280,9 @@ fn read_console(mut socket: UnixStream, sender: &SyncSender<Event>, raw: bool) {
         splitter.push(&buffer[..count], |line| {
             sent = sent && sender.send(Event::Line(now, line)).is_ok();
         });
+        if prompts && let Some(start) = splitter.unfinished() {
+            sent = sent && sender.send(Event::Prompt(start)).is_ok();
+        }
     }
     if let Some(line) = splitter.take() {
         let _ = sender.send(Event::Line(Instant::now(), line));

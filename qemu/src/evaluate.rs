@@ -1,7 +1,7 @@
 //! From what was seen to a verdict.
 
 use crate::health::{Check, HealthReport, Outcome};
-use crate::machine::{BootTest, Expectation};
+use crate::machine::{BootTest, Expectation, Firmware};
 use crate::patterns::Finding;
 use crate::report::{Boot, Verdict};
 use crate::sockets::AllowedSocket;
@@ -46,6 +46,14 @@ fn judge_boot(test: &BootTest, seen: &Seen) -> Judgement {
     }
     compare_boots(test, &seen.boots, &mut checks);
     checks.push(console(seen));
+    if !test.typed.is_empty() {
+        let texts: Vec<String> = seen
+            .untyped
+            .iter()
+            .map(|typing| format!("{:?} did not come", typing.after))
+            .collect();
+        checks.push(check("typed", texts.is_empty(), &list(&texts)));
+    }
     let (verdict, summary) = match told(seen, seen.boots.len()) {
         Some(told) => told,
         None => {
@@ -162,6 +170,13 @@ fn checks_of_boot(test: &BootTest, number: usize, boot: &Boot, checks: &mut Vec<
         ));
     }
     checks.push(root(&name("verified root"), health));
+    if test.firmware == (Firmware::Uefi { secure_boot: true }) {
+        let detail = match boot.secure_boot {
+            true => "on, as the guest says",
+            false => "not on: the image brought no keys to enrol, or they were not taken",
+        };
+        checks.push(check(&name("Secure Boot"), boot.secure_boot, detail));
+    }
     checks.push(sockets(&name("allowed sockets"), test, health));
     checks.push(check(
         &name("failed units"),

@@ -175,6 +175,13 @@ impl HealthReport {
         Ok(report)
     }
 
+    /// Whether the guest says that its firmware has Secure Boot on.
+    pub fn says_secure_boot(&self) -> bool {
+        self.checks
+            .iter()
+            .any(|check| check.name == "secure-boot" && check.outcome == Outcome::Passed)
+    }
+
     /// Whether the guest says that all is well, and none of its checks says otherwise.
     pub fn passed(&self) -> bool {
         self.verdict == Outcome::Passed

@@ -37,6 +37,7 @@ mod run;
 mod sockets;
 mod stage;
 mod terminal;
+mod tpm;
 mod watch;
 
 pub use bare::{BareKernel, bare_kernel};
@@ -44,9 +45,9 @@ pub use doctor::{DoctorOptions, Need, doctor};
 pub use error::{Error, Result};
 pub use health::{Check, HealthReport, Outcome};
 pub use machine::{
-    Acceleration, Alteration, Architecture, BootTest, DiskInterface, Expectation, Firmware,
-    Forward, Network, RebootBy, Step,
+    Acceleration, Alteration, Architecture, BootTest, DiskInterface, Drive, Expectation, Firmware,
+    Forward, Network, RebootBy, Step, Tpm, Typing,
 };
-pub use report::{Accelerator, Boot, Report, Times, Verdict};
+pub use report::{Accelerator, Boot, Report, SecureBoot, Times, Verdict};
 pub use run::run;
 pub use sockets::{AllowedSocket, Protocol, Socket};

@@ -2,7 +2,7 @@
 
 use crate::sockets::AllowedSocket;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A processor architecture, as QEMU and the Discoverable Partitions Specification know it.
@@ -54,7 +54,8 @@ impl Architecture {
 pub enum Firmware {
     /// UEFI, found through QEMU's firmware descriptors; it boots from the disk.
     Uefi {
-        /// Whether the firmware is to support Secure Boot (with an empty variable store).
+        /// Whether the firmware is to support Secure Boot. Unless [`BootTest::variables`] brings
+        /// keys, it starts in setup mode, and systemd-boot enrols those of the image.
         secure_boot: bool,
     },
     /// No firmware to speak of: QEMU loads a kernel itself.
@@ -76,6 +77,8 @@ pub enum DiskInterface {
     Virtio,
     /// NVMe (`/dev/nvme0n1`).
     Nvme,
+    /// A USB disk (`/dev/sda`).
+    Usb,
 }
 
 /// What executes the guest's instructions.
@@ -117,6 +120,34 @@ pub struct Alteration {
     pub offset: u64,
     /// What is there instead.
     pub bytes: Vec<u8>,
+}
+
+/// A TPM 2.0, which swtpm plays. The test works with a copy, in the folder `tpm` of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tpm {
+    /// The folder `tpm` that an earlier test kept; a TPM fresh from the factory when `None`.
+    pub state: Option<PathBuf>,
+}
+
+/// A disk besides the one that the machine starts from, such as a data drive or a stick with keys.
+/// Like that one it is opened read-only; what is written goes to `drive-1.qcow2` and so on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// The disk, raw or qcow2.
+    pub image: PathBuf,
+    /// Its serial number, by which the guest can tell drives apart (at most 20 characters).
+    pub serial: String,
+    /// How it is attached.
+    pub interface: DiskInterface,
+}
+
+/// What is typed on the guest's serial console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Typing {
+    /// It is typed as soon as a line, or the start of one, has this text.
+    pub after: String,
+    /// What is typed, as the keys send it: `\r` for Enter.
+    pub text: String,
 }
 
 /// What is to come of the test.
@@ -186,11 +217,25 @@ pub struct BootTest {
     pub allowed_findings: Vec<String>,
     /// The guest's network.
     pub network: Network,
+    /// The firmware's variables, as an earlier test kept them (`firmware-variables.fd`): with keys
+    /// enrolled, Secure Boot is on from the start. Empty ones when `None`. The file is copied.
+    pub variables: Option<PathBuf>,
+    /// The machine's TPM, if it has one.
+    pub tpm: Option<Tpm>,
+    /// Disks besides the first.
+    pub drives: Vec<Drive>,
+    /// What is typed on the console, in this order: each waits for the one before.
+    pub typed: Vec<Typing>,
+    /// Strings that the machine's maker left in its SMBIOS tables (type 11). systemd takes
+    /// credentials from them, and without Secure Boot its stub takes a command line.
+    pub maker_strings: Vec<String>,
     /// What executes the guest's instructions.
     pub acceleration: Acceleration,
-    /// Keep the machine's disk overlay, variables and a last picture of the screen. The machine
-    /// then has a screen, which costs it a second or two of its boot.
+    /// Keep what the machine has written: its disks' overlays, its firmware's variables and its TPM.
     pub keep: bool,
+    /// Give the machine a screen, and keep a last picture of it. It costs a second or two of a
+    /// boot.
+    pub screen: bool,
     /// Put the guest's console on this terminal, without a timeout; Ctrl-] ends it.
     pub interactive: bool,
     /// Where logs go, and all else that the test makes. Made when missing.
@@ -216,10 +261,28 @@ impl BootTest {
             allowed_sockets: AllowedSocket::usual(),
             allowed_findings: Vec::new(),
             network: Network::default(),
+            variables: None,
+            tpm: None,
+            drives: Vec::new(),
+            typed: Vec::new(),
+            maker_strings: Vec::new(),
             acceleration: Acceleration::default(),
             keep: false,
+            screen: false,
             interactive: false,
             work_folder: work_folder.into(),
         }
+    }
+    /// Lets the machine of an earlier test go on, which was kept in `folder` ([`BootTest::keep`]):
+    /// its disk is this one's image, with its variables, and its TPM if this machine has one.
+    #[must_use]
+    pub fn continuing(mut self, folder: &Path) -> Self {
+        self.image = folder.join(crate::disk::OVERLAY);
+        self.extra_space = 0;
+        self.variables = Some(folder.join(crate::arguments::VARIABLES));
+        self.tpm = self.tpm.map(|_| Tpm {
+            state: Some(folder.join(crate::tpm::FOLDER)),
+        });
+        self
     }
 }

@@ -55,3 +55,15 @@ pub(crate) fn run(action: &'static str, command: &mut Command) -> Result<()> {
         said,
     })
 }
+
+/// A program's command, in such a way that it ends when this process does, however that ends.
+pub(crate) fn bound(program: &Path) -> Command {
+    match find("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}

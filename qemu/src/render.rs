@@ -39,6 +39,8 @@ impl Report {
             ("verdict", self.verdict.name()),
             ("accelerator", &self.accelerator.name),
             ("firmware", &self.firmware),
+            ("secure-boot", self.secure_boot.name()),
+            ("tpm", self.tpm.as_deref().unwrap_or("none")),
             ("emulator", &self.emulator),
             ("image.sha256", &self.digest_before),
         ] {
@@ -155,10 +157,18 @@ impl fmt::Display for Report {
         let Accelerator { name, why } = &self.accelerator;
         field(out, "machine", &format!("{name}: {}", plain(why)))?;
         field(out, "emulator", &plain(&self.emulator))?;
-        field(out, "firmware", &self.firmware)?;
+        let secure_boot = self.secure_boot.name();
+        field(
+            out,
+            "firmware",
+            &format!("{}; Secure Boot {secure_boot}", self.firmware),
+        )?;
+        let tpm = self.tpm.as_deref().unwrap_or("none");
+        field(out, "TPM", &plain(tpm))?;
         for (at, boot) in self.boots.iter().enumerate() {
             let times = &boot.times;
             let line: Vec<String> = [
+                ("keys enrolled", times.enrolled),
                 ("firmware done", times.handover),
                 ("kernel", times.kernel),
                 ("initrd", times.initrd),

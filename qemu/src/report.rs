@@ -59,6 +59,8 @@ pub struct Accelerator {
 /// neither console nor report told.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Default)]
 pub struct Times {
+    /// The boot loader had enrolled the image's keys, and restarted the machine.
+    pub enrolled: Option<f64>,
     /// The firmware handed over to what it booted.
     pub handover: Option<f64>,
     /// The kernel started.
@@ -76,10 +78,38 @@ pub struct Times {
 pub struct Boot {
     /// When it got where.
     pub times: Times,
+    /// Whether Secure Boot was on, as the kernel's EFI stub or the guest said.
+    pub secure_boot: bool,
     /// What the guest reported.
     pub health: Option<HealthReport>,
     /// Where it stood when it ended: the last stage that was recognised.
     pub stage: String,
+}
+
+/// What the firmware makes of Secure Boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecureBoot {
+    /// The firmware does not know it.
+    Absent,
+    /// The firmware is in setup mode: nobody enrolled keys.
+    Off,
+    /// The image's keys were enrolled in this test, and it was on from then.
+    Enrolled,
+    /// It was on, with keys that were enrolled before this test.
+    On,
+}
+
+impl SecureBoot {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "not in this firmware",
+            Self::Off => "off: no keys are enrolled",
+            Self::Enrolled => "on, owner's keys enrolled",
+            Self::On => "on, with the keys of an earlier test",
+        }
+    }
 }
 
 /// What came of a test.
@@ -95,6 +125,10 @@ pub struct Report {
     pub accelerator: Accelerator,
     /// Which firmware ran: its file and description, or `direct kernel boot`.
     pub firmware: String,
+    /// What the firmware made of Secure Boot.
+    pub secure_boot: SecureBoot,
+    /// The machine's TPM, if it has one: which program plays it, and where its state is from.
+    pub tpm: Option<String>,
     /// The emulator's version.
     pub emulator: String,
     /// The boots, one for each step that was begun.

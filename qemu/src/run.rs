@@ -6,7 +6,7 @@ use crate::digest;
 use crate::error::{Error, Result};
 use crate::evaluate::judge;
 use crate::machine::{Acceleration, BootTest};
-use crate::report::Report;
+use crate::report::{Report, SecureBoot};
 use crate::watch::{End, Seen, Watch};
 use fortress_progress::Observer;
 use std::time::Instant;
@@ -34,6 +34,15 @@ pub fn run(test: &BootTest, observer: &dyn Observer) -> Result<Report> {
         summary: judgement.summary,
         accelerator: accelerator::tell(&choice),
         firmware: bench.firmware(),
+        secure_boot: match (bench.has_secure_boot(), seen.enrolled) {
+            (false, _) => SecureBoot::Absent,
+            (true, true) => SecureBoot::Enrolled,
+            (true, false) if seen.boots.iter().any(|boot| boot.secure_boot) => SecureBoot::On,
+            // A boot that was refused says so by that; variables without keys refuse nothing.
+            (true, false) if seen.was_refused_by_firmware() => SecureBoot::On,
+            (true, false) => SecureBoot::Off,
+        },
+        tpm: bench.tpm(),
         emulator: bench.version.clone(),
         boots: seen.boots,
         checks: judgement.checks,

@@ -6,7 +6,7 @@ use crate::console::Log;
 use crate::emulator::{Emulator, Event};
 use crate::error::{Error, Result};
 use crate::health::HealthReport;
-use crate::machine::{Expectation, Firmware, RebootBy, Step};
+use crate::machine::{Expectation, Firmware, RebootBy, Step, Typing};
 use crate::patterns::{Effect, Finding, Judge};
 use crate::report::{Boot, Times};
 use crate::stage::{Progress, Stage};
@@ -51,8 +51,21 @@ pub(crate) struct Seen {
     pub(crate) findings: Vec<Finding>,
     /// Findings that fail the test and are too many to list.
     pub(crate) left_out: usize,
+    /// Whether the boot loader enrolled the owner's keys.
+    pub(crate) enrolled: bool,
+    /// What was not typed, since the text that it was to follow did not come.
+    pub(crate) untyped: Vec<Typing>,
     pub(crate) log: PathBuf,
     pub(crate) last_lines: Vec<String>,
+}
+
+impl Seen {
+    /// Whether firmware or boot loader refused to start something.
+    pub(crate) fn was_refused_by_firmware(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.pattern.starts_with("secure-boot-"))
+    }
 }
 
 /// How long the console is listened to after the line that ends a boot, since its reasons follow.
@@ -64,8 +77,12 @@ const AFTER_CATCH: Duration = Duration::from_secs(10);
 /// How long a machine under KVM may be silent before KVM is held for broken.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a machine may restart before its kernel starts: firmware does, after a change of
-/// its variables.
+/// its variables, and systemd-boot, when it has enrolled keys.
 const FIRMWARE_RESTARTS: u32 = 2;
+/// What systemd-boot says when it has enrolled the image's keys, before it restarts the machine.
+const ENROLLED: &str = "Secure Boot keys successfully enrolled";
+/// What the kernel's EFI stub says, with a verified kernel in its hands.
+const SECURE_BOOT_ON: &str = "UEFI Secure Boot is enabled";
 const TICK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Watch<'a> {
@@ -82,6 +99,12 @@ pub(crate) struct Watch<'a> {
     began: f64,
     heard: bool,
     restarts: u32,
+    /// How much of what is to be typed was typed.
+    typed: usize,
+    enrolled: Option<f64>,
+    enrolled_ever: bool,
+    /// Whether this boot's console said that Secure Boot is on.
+    secure_boot: bool,
     health: Option<(f64, HealthReport)>,
     /// How this boot ends once `until` is reached.
     ending: Option<(Instant, End)>,
@@ -115,6 +138,10 @@ impl<'a> Watch<'a> {
             began: 0.0,
             heard: false,
             restarts: 0,
+            typed: 0,
+            enrolled: None,
+            enrolled_ever: false,
+            secure_boot: false,
             health: None,
             ending: None,
             went_down: false,
@@ -142,7 +169,7 @@ impl<'a> Watch<'a> {
                 break;
             }
         }
-        if self.bench.test.keep {
+        if self.bench.test.screen {
             self.take_picture();
         }
         let (findings, left_out) = self.judge.findings();
@@ -151,6 +178,8 @@ impl<'a> Watch<'a> {
             end,
             findings,
             left_out,
+            enrolled: self.enrolled_ever,
+            untyped: self.bench.test.typed[self.typed..].to_vec(),
             log: self.log.path().to_owned(),
             last_lines: self.log.last_lines(),
         })
@@ -202,6 +231,7 @@ impl<'a> Watch<'a> {
     fn take(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Line(at, line) => self.take_line(at, &line)?,
+            Event::Prompt(start) => self.type_after(&start),
             Event::Raw(bytes) => {
                 if let Some(terminal) = &mut self.terminal {
                     terminal.show(&bytes);
@@ -228,6 +258,12 @@ impl<'a> Watch<'a> {
         let seconds = self.machine.seconds(at);
         self.heard = true;
         self.log.add(seconds, line)?;
+        self.type_after(line);
+        if line.contains(ENROLLED) {
+            self.enrolled = Some(seconds - self.began);
+            self.enrolled_ever = true;
+        }
+        self.secure_boot |= line.contains(SECURE_BOOT_ON);
         if let Some(stage) = self.progress.look(seconds - self.began, line) {
             self.stage.doing(stage.name());
         }
@@ -245,6 +281,16 @@ impl<'a> Watch<'a> {
             self.end_in(AFTER_CATCH, End::Line(finding));
         }
         Ok(())
+    }
+
+    /// Types what is next, if this is what it is to follow.
+    fn type_after(&mut self, line: &str) {
+        if let Some(next) = self.bench.test.typed.get(self.typed)
+            && line.contains(&next.after)
+        {
+            self.typed += 1;
+            self.machine.type_text(&next.text);
+        }
     }
 
     fn take_report(&mut self, at: Instant, line: Option<&[u8]>) {
@@ -275,6 +321,8 @@ impl<'a> Watch<'a> {
                 let kernel = self.progress.stage() >= Stage::Kernel;
                 if kernel || self.restarts > FIRMWARE_RESTARTS {
                     self.end_in(Duration::ZERO, End::Restarted);
+                } else {
+                    self.progress = Progress::new(is_direct(self.bench));
                 }
             }
             Some("RESET") => self.reset = true,
@@ -363,6 +411,8 @@ impl<'a> Watch<'a> {
         self.ending = None;
         self.went_down = false;
         self.restarts = 0;
+        self.enrolled = None;
+        self.secure_boot = false;
     }
 
     fn boot_record(&self) -> Boot {
@@ -384,12 +434,18 @@ impl<'a> Watch<'a> {
             .filter(|initrd| user_space.is_none_or(|user_space| *initrd < user_space));
         Boot {
             times: Times {
+                enrolled: self.enrolled,
                 handover: seen(Stage::BootLoader),
                 kernel: kernel.map(|own| own.0.max(0.0)).or(seen(Stage::Kernel)),
                 initrd,
                 user_space,
                 report: self.health.as_ref().map(|own| own.0),
             },
+            secure_boot: self.secure_boot
+                || self
+                    .health
+                    .as_ref()
+                    .is_some_and(|own| own.1.says_secure_boot()),
             health: self.health.as_ref().map(|own| own.1.clone()),
             stage: self.progress.tell(),
         }

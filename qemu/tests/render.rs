@@ -1,6 +1,6 @@
 //! Reports as other programs read them, judged by Python's readers of XML and JSON.
 
-use fortress_qemu::{Accelerator, Check, Outcome, Report, Verdict};
+use fortress_qemu::{Accelerator, Check, Outcome, Report, SecureBoot, Verdict};
 use fortress_tests::Oracle;
 
 fn report(verdict: Verdict) -> Report {
@@ -18,6 +18,8 @@ fn report(verdict: Verdict) -> Report {
             why: "KVM did not work when it was last tried ".repeat(5),
         },
         firmware: "direct kernel boot".to_owned(),
+        secure_boot: SecureBoot::Enrolled,
+        tpm: Some("TPM emulator <version> \u{1b}; fresh from the factory".to_owned()),
         emulator: "QEMU".to_owned(),
         boots: Vec::new(),
         checks: vec![

@@ -182,6 +182,7 @@ pub(crate) fn boot(
         .map(|text| socket(text))
         .collect::<Result<_>>()?;
     test.keep = options.keep;
+    test.screen = options.keep;
     test.interactive = options.interactive;
     if options.tamper {
         test.expectation = Expectation::Caught;
