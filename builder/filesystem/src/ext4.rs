@@ -2,9 +2,11 @@
 //! needs, the smallest journal. Made by the `mkext4` crate; contents are copied on all cores.
 
 mod declare;
+mod reader;
 mod size;
 mod writer;
 
+pub use reader::{BlockOwner, Problem, Structure, read};
 pub use size::plan;
 pub use writer::write;
 

@@ -28,6 +28,9 @@
 pub mod cpio;
 pub mod ext4;
 pub mod fat;
+mod read_at;
+
+pub use read_at::ReadAt;
 
 use fortress_tree::TreePath;
 use std::io;

@@ -7,11 +7,9 @@ use super::format::{
     LONG_NAME, LONGEST_DIRECTORY, SECTOR, ShortEntry, UNIT_OFFSETS, UNITS, VOLUME_LABEL, checksum,
 };
 use super::names::folded;
-use crate::{Error, Result};
+use crate::{Error, ReadAt, Result};
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 
 /// Most files and directories that a volume is believed to have.
 const MOST_ENTRIES: usize = 1 << 20;
@@ -48,7 +46,7 @@ pub struct VolumeEntry {
 ///
 /// # Errors
 /// When this is no FAT32, it is damaged, or reading fails.
-pub fn read(file: &File, offset: u64, length: u64) -> Result<Volume<'_>> {
+pub fn read(file: &dyn ReadAt, offset: u64, length: u64) -> Result<Volume<'_>> {
     let source = Source::open(file, offset, length)?;
     let mut volume = Volume {
         source,
@@ -250,14 +248,14 @@ impl LongName {
 /// The volume's bytes.
 #[derive(Debug)]
 struct Source<'a> {
-    file: &'a File,
+    file: &'a dyn ReadAt,
     offset: u64,
     boot: BootSector,
     clusters: u64,
 }
 
 impl<'a> Source<'a> {
-    fn open(file: &'a File, offset: u64, length: u64) -> Result<Self> {
+    fn open(file: &'a dyn ReadAt, offset: u64, length: u64) -> Result<Self> {
         let mut sector = [0; SECTOR as usize];
         file.read_exact_at(&mut sector, offset)
             .map_err(unreadable)?;
