@@ -4,12 +4,25 @@
 //! [`Signer`] for each signature, with the [`Role`] of the key that is to give it. Where that key is,
 //! in a file, in a token, or with somebody who signs tomorrow, only the signer knows.
 
+pub mod authenticode;
+pub mod cms;
 mod error;
+mod keys;
+mod passphrase;
+pub mod pcr;
+mod private;
 mod public;
+mod refusal;
 mod role;
+mod signatures;
 mod signer;
+pub mod verity;
 
 pub use error::{Error, Result};
-pub use public::{Certificate, PublicKey, PublicKeys};
-pub use role::{Algorithm, Role};
-pub use signer::{Request, Signer};
+pub use keys::{Holder, KeySet, Made, NewKeys, OwnerSigner};
+pub use passphrase::Passphrase;
+pub use public::{Certificate, PublicKey, PublicKeys, RetiredKey};
+pub use refusal::Refusal;
+pub use role::{Algorithm, Role, UnknownRole};
+pub use signatures::{OwnedRequest, Requests, Signatures, digest_info};
+pub use signer::{Blank, Collected, CommandSigner, Recording, Request, Signer, is_placeholder};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// What a key of the owner's is for. Each has one key, and no key has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +74,14 @@ impl Role {
 }
 
 impl Algorithm {
+    /// Its name, as documents and the environment of commands have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Rsa2048Sha256 => "rsa2048-sha256",
+        }
+    }
+
     /// Length of a signature in bytes.
     pub fn signature_length(self) -> usize {
         match self {
@@ -81,6 +90,20 @@ impl Algorithm {
         }
     }
 }
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        let mut roles = Self::ALL.into_iter();
+        roles.find(|role| role.name() == name).ok_or(UnknownRole)
+    }
+}
+
+/// There is no role of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the keys are manifest, pk, kek, db, verity, pcr and raspberry-pi")]
+pub struct UnknownRole;
 
 impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
