@@ -5,7 +5,7 @@ mod contents;
 mod copy;
 
 use crate::{Error, Result};
-use contents::{DIRECTORIES, LIBRARIES, OPTIONAL, PROGRAMS};
+use contents::DIRECTORIES;
 use copy::Copier;
 use fortress_configuration::modules::{self, ModuleIndex, NoCache};
 use fortress_filesystem::cpio;
@@ -26,6 +26,19 @@ pub struct InitrdSettings<'a> {
     pub modules: &'a ModuleIndex,
     /// Names or aliases of the modules that it holds, with what they need.
     pub module_names: Vec<String>,
+    /// What it can do about the machine's state.
+    pub state: StateSupport,
+}
+
+/// What the initrd can do about the machine's state. What a machine does not need is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateSupport {
+    /// It opens LUKS2 volumes, and asks for passphrases on the console.
+    pub encrypted: bool,
+    /// It seals keys in a TPM 2 and has them given back. Takes `encrypted` too.
+    pub tpm: bool,
+    /// It reads keys from a USB stick with FAT. Takes `encrypted` too.
+    pub key_stick: bool,
 }
 
 /// Collects the initrd's tree from the root's: systemd and the few programs that open the root,
@@ -38,14 +51,16 @@ pub fn collect(root: &Tree, settings: &InitrdSettings<'_>) -> Result<Tree> {
     for directory in DIRECTORIES {
         copier.directory(&TreePath::new(directory)?)?;
     }
-    for path in PROGRAMS {
-        copier.program(&TreePath::new(path)?)?;
-    }
-    for name in LIBRARIES {
-        copier.library(name)?;
-    }
-    for path in OPTIONAL {
-        copier.file_if_there(&TreePath::new(path)?)?;
+    for part in contents::parts(settings.state) {
+        for path in part.programs {
+            copier.program(&TreePath::new(path)?)?;
+        }
+        for name in part.libraries {
+            copier.library(name)?;
+        }
+        for path in part.optional {
+            copier.file_if_there(&TreePath::new(path)?)?;
+        }
     }
     let mut tree = copier.finish();
     tree.link(&TreePath::new("/init")?, "usr/lib/systemd/systemd")?;
@@ -57,7 +72,11 @@ pub fn collect(root: &Tree, settings: &InitrdSettings<'_>) -> Result<Tree> {
 /// Puts the modules and their firmware into the tree, and an index of just these.
 fn add_modules(root: &Tree, tree: &mut Tree, settings: &InitrdSettings<'_>) -> Result<()> {
     let release = settings.modules.release();
-    let closure = settings.modules.closure(&settings.module_names)?;
+    let mut names = settings.module_names.clone();
+    for part in contents::parts(settings.state) {
+        names.extend(part.modules.iter().map(|&name| name.to_owned()));
+    }
+    let closure = settings.modules.closure(&names)?;
     for path in &closure.files {
         let bytes = modules::decompress(path, root.content(path)?)?;
         // Once is enough: the initrd as a whole is compressed.

@@ -1,6 +1,6 @@
 //! What boots the root, whatever the firmware: its kernel, the initrd, the command line.
 
-use crate::{Error, Result};
+use crate::{Error, Result, state};
 use fortress_boot::initrd::{self, InitrdSettings};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_disk::verity::RootHash;
@@ -77,6 +77,7 @@ pub(crate) fn write_initrd(
 ) -> Result<Content> {
     let settings = InitrdSettings {
         modules,
+        state: state::support(plan),
         module_names: plan
             .initrd_modules
             .iter()

@@ -42,6 +42,7 @@ mod root;
 mod seal;
 mod settings;
 mod sockets;
+mod state;
 mod system;
 mod uefi;
 

@@ -1,11 +1,11 @@
 //! The root's file tree: packages, overlays, what the plan says, configuration.
 
 use crate::root::{self, KeptFacts};
-use crate::{Error, ListeningSocket, Result, Settings, manifest};
+use crate::{Error, ListeningSocket, Result, Settings, manifest, state};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_configuration::{Identifiers, TrimSettings, UnitSettings, configure};
 use fortress_package::{Archive, Package, Reviewed, ScriptFinding, review};
-use fortress_recipe::{Encryption, Plan, VarFilesystem};
+use fortress_recipe::Plan;
 use fortress_store::{Digest, Hasher};
 use fortress_tree::{Content, Tree, TreePath, overlay};
 use std::collections::BTreeMap;
@@ -149,21 +149,7 @@ fn add_settings(plan: &Plan, tree: &mut Tree) -> Result<()> {
         sockets.push_str(&socket.value.parse::<ListeningSocket>()?.line());
     }
     write("/usr/lib/fortress/sockets.d/50-recipe", sockets)?;
-    let var = &plan.image.var;
-    let format = match *var.format {
-        VarFilesystem::Ext4 => "ext4",
-    };
-    let encrypt = match *var.encrypt {
-        Encryption::None => "",
-    };
-    write(
-        "/usr/lib/repart.d/50-var.conf",
-        format!(
-            "# The machine's state: made at the first boot from the rest of the disk.\n\
-             [Partition]\nType=var\nLabel=var\nFormat={format}\nSizeMinBytes={}\n{encrypt}",
-            *var.minimum_size
-        ),
-    )?;
+    state::write(plan, tree)?;
     let path = TreePath::new("/usr/lib/os-release")?;
     let mut text = tree.read_text(&path)?;
     text.push_str(&format!(

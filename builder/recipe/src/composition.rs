@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, Result, nearest};
 use crate::plan::Architecture;
 use crate::recipe::{Layer, PackageWishes, Scalars, UnitState};
 use crate::source::{Located, Mark};
+use crate::state::StateWishes;
 use crate::trust::TrustWishes;
 
 /// All layers in one.
@@ -36,6 +37,7 @@ pub(crate) struct Composition {
     pub(crate) keep_locales: Vec<Located<String>>,
     pub(crate) trim_paths: Vec<Located<String>>,
     pub(crate) sockets: Vec<Located<String>>,
+    pub(crate) state: StateWishes,
     pub(crate) trust: TrustWishes,
 }
 
@@ -58,6 +60,7 @@ impl Composition {
             keep_locales,
             trim_paths,
             sockets,
+            state,
             trust,
         } = layer;
         self.scalars.merge(scalars);
@@ -77,6 +80,7 @@ impl Composition {
         append(&mut self.keep_locales, keep_locales);
         append(&mut self.trim_paths, trim_paths);
         append(&mut self.sockets, sockets);
+        self.state.merge(state);
         self.trust.merge(trust);
         Ok(())
     }

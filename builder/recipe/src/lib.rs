@@ -41,14 +41,16 @@ mod resolve;
 mod robustness;
 mod section;
 mod source;
+mod state;
 mod trust;
 
 pub use error::{Error, ErrorKind, Place, Result};
 pub use library::{BaseSummary, BoardSummary, Library, RecipeSummary, Request};
 pub use origin::{Origin, Sourced};
 pub use plan::{
-    Architecture, Archive, Base, Board, Encryption, Firmware, Health, Identifiers, Image, Kernel,
-    LeftOut, Mirror, Overlay, PackageRequest, PageSize, Partition, PartitionKind, PartitionSize, Plan,
-    ProjectFile, Qemu, RaspberryPi, RootFilesystem, Slot, Stepping, System, Trim, Units, Var, VarFilesystem,
+    Architecture, Archive, Base, Board, Firmware, Health, Identifiers, Image, Kernel, LeftOut,
+    Mirror, Overlay, PackageRequest, PageSize, Partition, PartitionKind, PartitionSize, Plan,
+    ProjectFile, Qemu, RaspberryPi, RootFilesystem, Slot, Stepping, System, Trim, Units,
 };
+pub use state::{Data, Encryption, SealingDemand, Swap, Var, VarFilesystem, WithoutTpm};
 pub use trust::{Enroll, SecureBoot, Trust, VeritySignature};

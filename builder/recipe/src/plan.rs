@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::origin::Sourced;
+use crate::state::{Data, Swap, Var};
 use crate::trust::Trust;
 
 /// Everything that a build does. Made by [`crate::Library::plan`]; the same request on the same
@@ -52,6 +53,12 @@ pub struct Plan {
     pub trim: Trim,
     /// Sizes and file systems.
     pub image: Image,
+    /// The state partition.
+    pub var: Var,
+    /// Room for memory that is put away.
+    pub swap: Swap,
+    /// Drives beside the machine's own.
+    pub data: Data,
     /// What the health report lets pass.
     pub health: Health,
     /// What machines are to make of the owner's signatures.
@@ -415,8 +422,6 @@ pub struct Image {
     pub slots: Sourced<u32>,
     /// Size of the EFI system partition in bytes; none: the board has none.
     pub esp_size: Option<Sourced<u64>>,
-    /// The state partition.
-    pub var: Var,
 }
 
 /// File system of the root.
@@ -425,33 +430,6 @@ pub struct Image {
 pub enum RootFilesystem {
     /// ext4.
     Ext4,
-}
-
-/// The state partition, which the device makes at its first boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Var {
-    /// File system.
-    pub format: Sourced<VarFilesystem>,
-    /// Least size in bytes.
-    pub minimum_size: Sourced<u64>,
-    /// How it is encrypted.
-    pub encrypt: Sourced<Encryption>,
-}
-
-/// File system of the state partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VarFilesystem {
-    /// ext4.
-    Ext4,
-}
-
-/// How the state partition is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encryption {
-    /// Not at all.
-    None,
 }
 
 /// What the health report lets pass.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::base::IdentifiersFile;
 use crate::check;
 use crate::error::{ErrorKind, Result};
-use crate::plan::{Architecture, Encryption, PageSize, RootFilesystem, VarFilesystem};
+use crate::plan::{Architecture, PageSize, RootFilesystem};
 use crate::section::{Section, read};
 use crate::source::{Located, Mark, Source};
+use crate::state::StateWishes;
 use crate::trust::TrustWishes;
 
 const PAGE_SIZES: [(&str, PageSize); 3] = [
@@ -42,6 +43,7 @@ pub(crate) struct Layer {
     pub(crate) keep_locales: Vec<Located<String>>,
     pub(crate) trim_paths: Vec<Located<String>>,
     pub(crate) sockets: Vec<Located<String>>,
+    pub(crate) state: StateWishes,
     pub(crate) trust: TrustWishes,
 }
 
@@ -95,9 +97,6 @@ pub(crate) struct Scalars {
     pub(crate) headroom: Option<Located<u64>>,
     pub(crate) slots: Option<Located<u32>>,
     pub(crate) esp_size: Option<Located<u64>>,
-    pub(crate) var_format: Option<Located<VarFilesystem>>,
-    pub(crate) var_minimum_size: Option<Located<u64>>,
-    pub(crate) var_encrypt: Option<Located<Encryption>>,
     pub(crate) reviewed_scripts: Option<Located<String>>,
 }
 
@@ -133,9 +132,6 @@ impl Scalars {
             headroom,
             slots,
             esp_size,
-            var_format,
-            var_minimum_size,
-            var_encrypt,
             reviewed_scripts,
         );
     }
@@ -185,6 +181,7 @@ impl Layer {
         let mut health = file.section("health")?;
         layer.sockets = health.checked("sockets", check::socket)?;
         health.finish()?;
+        layer.state.read_data(file.section("data")?)?;
         if speaker == Speaker::Recipe {
             layer.read_identity(file)?;
             layer.read_packages(file.section("packages")?)?;
@@ -196,7 +193,7 @@ impl Layer {
             layer.identifiers = IdentifiersFile::read(file)?;
             layer.read_trim(file.section("trim")?)?;
             layer.read_image(file.section("image")?)?;
-            layer.read_var(file.section("var")?)?;
+            layer.state.read(file)?;
             layer.trust = TrustWishes::read(file.section("trust")?)?;
             let mut scripts = file.section("scripts")?;
             layer.scalars.reviewed_scripts = scripts.parsed("reviewed", check::toml_file)?;
@@ -309,23 +306,6 @@ impl Layer {
         self.scalars.esp_size = section
             .get("esp-size")
             .map(|value| value.partition_size())
-            .transpose()?;
-        section.finish()
-    }
-
-    fn read_var(&mut self, mut section: Section<'_>) -> Result<()> {
-        let formats = [("ext4", VarFilesystem::Ext4)];
-        self.scalars.var_format = section
-            .get("format")
-            .map(|value| value.word(&formats))
-            .transpose()?;
-        self.scalars.var_minimum_size = section
-            .get("minimum-size")
-            .map(|value| value.partition_size())
-            .transpose()?;
-        self.scalars.var_encrypt = section
-            .get("encrypt")
-            .map(|value| value.word(&[("none", Encryption::None)]))
             .transpose()?;
         section.finish()
     }

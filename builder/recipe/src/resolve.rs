@@ -97,6 +97,10 @@ impl Inputs<'_> {
         append(&mut command_line, composition.command_line);
 
         let scalars = composition.scalars;
+        let (var, swap, data) =
+            composition
+                .state
+                .decided(&board_name, board.firmware.value, &recipe_name.mark)?;
         let recipe = recipe_name.sourced();
         let name = match scalars.name {
             Some(name) => name.sourced(),
@@ -174,6 +178,9 @@ impl Inputs<'_> {
                 paths: sorted(composition.trim_paths),
             },
             image,
+            var,
+            swap,
+            data,
             health: Health {
                 sockets: sorted(composition.sockets),
             },

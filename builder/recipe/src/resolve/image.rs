@@ -3,10 +3,7 @@
 use super::{Inputs, or};
 use crate::error::{ErrorKind, Result};
 use crate::origin::Sourced;
-use crate::plan::{
-    Encryption, Firmware, Image, Partition, PartitionKind, PartitionSize, RootFilesystem, Slot,
-    Var, VarFilesystem,
-};
+use crate::plan::{Firmware, Image, Partition, PartitionKind, PartitionSize, RootFilesystem, Slot};
 use crate::source::Located;
 
 impl Inputs<'_> {
@@ -65,11 +62,6 @@ impl Inputs<'_> {
             headroom_bytes: or(scalars.headroom.clone(), 0),
             slots,
             esp_size,
-            var: Var {
-                format: or(scalars.var_format.clone(), VarFilesystem::Ext4),
-                minimum_size: or(scalars.var_minimum_size.clone(), 512 << 20),
-                encrypt: or(scalars.var_encrypt.clone(), Encryption::None),
-            },
         };
         self.composition.scalars = scalars;
         Ok((partitions, image))

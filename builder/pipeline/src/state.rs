@@ -1,0 +1,86 @@
+//! What the image says of the state: the partitions that a machine makes at its first boot, how
+//! they are encrypted, and the drives that it opens. `overlays/initrd/usr/lib/fortress/state` and
+//! `overlays/common/usr/lib/fortress/data` read it.
+
+use crate::Result;
+use fortress_boot::initrd::StateSupport;
+use fortress_recipe::{Encryption, Plan, VarFilesystem};
+use fortress_tree::{Tree, TreePath};
+
+/// What the scripts read: assignments, as a POSIX shell takes them.
+const SETTINGS: &str = "/usr/lib/fortress/state.conf";
+/// Definitions of partitions (repart.d(5)). The initrd's script says how they are encrypted.
+const DEFINITIONS: &str = "/usr/lib/repart.d";
+/// Where units are.
+const UNITS: &str = "/usr/lib/systemd/system";
+
+/// Writes all of it into the root.
+pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
+    let mut write = |path: &str, text: String| -> Result<()> {
+        Ok(tree.write(&TreePath::new(path)?, 0o644, text)?)
+    };
+    let var = &plan.var;
+    write(
+        SETTINGS,
+        format!(
+            "# How the state is encrypted; docs/state.md.\n\
+             ENCRYPT={}\nWITHOUT_TPM={}\nSECURE_BOOT={}\nSWAP={}\n",
+            var.encrypt.as_str(),
+            var.without_tpm.as_str(),
+            var.secure_boot.as_str(),
+            if plan.swap.size.is_some() {
+                "yes"
+            } else {
+                "no"
+            },
+        ),
+    )?;
+    let format = match *var.format {
+        VarFilesystem::Ext4 => "ext4",
+    };
+    write(
+        &format!("{DEFINITIONS}/50-var.conf"),
+        format!(
+            "# The machine's state: made at the first boot from the rest of the disk.\n\
+             [Partition]\nType=var\nLabel=var\nFormat={format}\nSizeMinBytes={}\n",
+            *var.minimum_size
+        ),
+    )?;
+    if let Some(size) = &plan.swap.size {
+        write(
+            &format!("{DEFINITIONS}/60-swap.conf"),
+            format!(
+                "# Room for memory that is put away.\n\
+                 [Partition]\nType=swap\nLabel=swap\nFormat=swap\n\
+                 SizeMinBytes={size}\nSizeMaxBytes={size}\n",
+                size = **size
+            ),
+        )?;
+        write(
+            &format!("{UNITS}/dev-mapper-swap.swap"),
+            "[Unit]\nDescription=Encrypted Swap\n\n[Swap]\nWhat=/dev/mapper/swap\n".to_owned(),
+        )?;
+        let wants = TreePath::new(&format!("{UNITS}/swap.target.wants/dev-mapper-swap.swap"))?;
+        tree.link(&wants, "../dev-mapper-swap.swap")?;
+    }
+    for drive in &plan.data.drives {
+        // systemd's name of /dev/disk/by-partlabel/fortress-data-NAME (systemd.unit(5)).
+        let escaped = drive.value.replace('-', "\\x2d");
+        let wants = TreePath::new(&format!(
+            "{UNITS}/dev-disk-by\\x2dpartlabel-fortress\\x2ddata\\x2d{escaped}.device.wants/\
+             fortress-data@{}.service",
+            drive.value
+        ))?;
+        tree.link(&wants, "../fortress-data@.service")?;
+    }
+    Ok(())
+}
+
+/// What the initrd needs to open the state.
+pub(crate) fn support(plan: &Plan) -> StateSupport {
+    StateSupport {
+        encrypted: *plan.var.encrypt != Encryption::None,
+        tpm: plan.var.uses_tpm(),
+        key_stick: plan.var.uses_key_file(),
+    }
+}
