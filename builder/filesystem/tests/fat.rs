@@ -192,8 +192,17 @@ fn the_reader_sees_what_was_written() {
             let mut bytes = Vec::new();
             volume.copy(&entry.path.to_lowercase(), &mut bytes).unwrap();
             assert_eq!(bytes, tree.read(&path).unwrap(), "{path}");
+            // Written once, so nothing is in pieces.
+            let stretches = volume.stretches(&entry.path).unwrap();
+            assert_eq!(stretches.len(), usize::from(entry.length > 0), "{path}");
+            for (offset, length) in stretches {
+                let mut bytes = vec![0; length as usize];
+                file.read_exact_at(&mut bytes, offset).unwrap();
+                assert_eq!(bytes, tree.read(&path).unwrap(), "{path}");
+            }
         }
     }
+    assert!(volume.stretches("EFI").is_err());
     for missing in ["", "EFI", "EFI/BOOT/BOOTAA64.EFI"] {
         let error = volume.copy(missing, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, Error::Missing { .. }), "{error}");
@@ -428,6 +437,9 @@ proptest! {
             for entry in volume.entries() {
                 prop_assert!(!entry.path.split('/').any(|name| name.is_empty() || name == ".."));
                 let _ = volume.copy(&entry.path, &mut std::io::sink());
+                for (offset, length) in volume.stretches(&entry.path).unwrap_or_default() {
+                    prop_assert!(offset + length <= 34 * MIB);
+                }
             }
         }
     }

@@ -100,23 +100,12 @@ impl Volume<'_> {
     /// # Errors
     /// When there is no such file, its clusters are damaged, or reading or writing fails.
     pub fn copy(&self, path: &str, out: &mut dyn Write) -> Result<u64> {
-        let wanted = folded(path.trim_start_matches('/'));
-        let found = self
-            .entries
-            .iter()
-            .find(|entry| folded(&entry.path) == wanted);
-        let Some(entry) = found.filter(|entry| !entry.directory) else {
-            return Err(Error::Missing {
-                path: path.into(),
-                what: WHAT,
-            });
-        };
+        let entry = self.file(path)?;
         let mut left = u64::from(entry.length);
-        let cut = || damaged(format!("{} has fewer clusters than bytes", entry.path));
         let mut chain = Chain::new(&self.source, entry.cluster);
         let mut buffer = Vec::new();
         while left > 0 {
-            let run = chain.next_run(left.min(PIECE))?.ok_or_else(cut)?;
+            let run = chain.next_run(left.min(PIECE))?.ok_or_else(|| cut(entry))?;
             buffer.resize(run.length.min(left) as usize, 0);
             self.source.read(&mut buffer, run.offset)?;
             out.write_all(&buffer).map_err(|source| Error::Io {
@@ -127,6 +116,42 @@ impl Volume<'_> {
             left -= buffer.len() as u64;
         }
         Ok(entry.length.into())
+    }
+
+    /// Where a file's contents lie: offset from the volume's start and length of each stretch, in
+    /// their order. What [`super::write`] has written is one stretch.
+    ///
+    /// # Errors
+    /// When there is no such file, or its clusters are damaged.
+    pub fn stretches(&self, path: &str) -> Result<Vec<(u64, u64)>> {
+        let entry = self.file(path)?;
+        let mut left = u64::from(entry.length);
+        let mut chain = Chain::new(&self.source, entry.cluster);
+        let mut stretches: Vec<(u64, u64)> = Vec::new();
+        while left > 0 {
+            let run = chain.next_run(left)?.ok_or_else(|| cut(entry))?;
+            let length = run.length.min(left);
+            left -= length;
+            match stretches.last_mut() {
+                Some((offset, before)) if *offset + *before == run.offset => *before += length,
+                _ => stretches.push((run.offset, length)),
+            }
+        }
+        Ok(stretches)
+    }
+
+    fn file(&self, path: &str) -> Result<&VolumeEntry> {
+        let wanted = folded(path.trim_start_matches('/'));
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| folded(&entry.path) == wanted);
+        found
+            .filter(|entry| !entry.directory)
+            .ok_or_else(|| Error::Missing {
+                path: path.into(),
+                what: WHAT,
+            })
     }
 
     fn read_directory(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
@@ -180,6 +205,10 @@ impl Volume<'_> {
 fn damaged(reason: impl Into<String>) -> Error {
     let reason = reason.into();
     Error::Damaged { what: WHAT, reason }
+}
+
+fn cut(entry: &VolumeEntry) -> Error {
+    damaged(format!("{} has fewer clusters than bytes", entry.path))
 }
 
 /// A short name's bytes as text.
