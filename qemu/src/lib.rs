@@ -31,6 +31,7 @@ pub mod health;
 mod machine;
 pub mod patterns;
 mod program;
+pub mod raspberry_pi;
 mod render;
 mod report;
 mod run;
