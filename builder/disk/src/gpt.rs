@@ -9,5 +9,5 @@ mod writer;
 
 pub use format::{Attributes, SECTOR};
 pub use layout::{DiskLayout, LayoutOptions, PartitionEntry, Placement, layout};
-pub use reader::read;
+pub use reader::{Copies, examine, read};
 pub use writer::write;

@@ -8,8 +8,10 @@
 
 mod format;
 mod reader;
+mod stream;
 mod writer;
 
 pub use format::{RootHash, Superblock};
 pub use reader::{Area, BadBlock, read_superblock, verify};
+pub use stream::PassedData;
 pub use writer::{VerityOptions, format, hash_length};

@@ -1,7 +1,7 @@
 //! dm-verity judged by veritysetup: the same bytes, and each verifies what the other wrote.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use fortress_disk::verity::{self, Area, RootHash, VerityOptions};
+use fortress_disk::verity::{self, Area, BadBlock, PassedData, RootHash, VerityOptions};
 use fortress_disk::{Error, Region};
 use fortress_tests::Oracle;
 use proptest::prelude::*;
@@ -138,16 +138,63 @@ fn what_was_changed_is_named() {
         let at = hash.offset + 4096 * block;
         flip(at);
         let found = bad();
-        let level = found
-            .iter()
-            .find(|bad| bad.area == Area::Hashes { level: area });
-        assert_eq!(level.unwrap().region.offset, at, "{found:?}");
+        let only = BadBlock {
+            area: Area::Hashes { level: area },
+            region: Region::new(at, 4096),
+        };
+        assert_eq!(found, [only], "what it is for is good, and not told");
         flip(at);
     }
     let mut other = root_hash;
     other.0[31] ^= 1;
     let found = verity::verify(&file, data, hash, &other).unwrap();
     assert_eq!(found[0].area, Area::Hashes { level: 2 });
+}
+
+#[test]
+fn what_passes_is_judged_as_what_lies_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for blocks in [1, 2, 129, 20_000] {
+        let (file, data, hash) = image(&folder.path().join("image"), blocks);
+        let root_hash = verity::format(&file, data, hash, &options()).unwrap();
+        let flips = [
+            None,
+            Some(data.offset + 4096 * (blocks / 2)),
+            Some(hash.end() - 1),
+            Some(hash.offset + 4096),
+        ];
+        // A single block has no tree above it.
+        for flip in &flips[..if blocks == 1 { 2 } else { 4 }] {
+            let change = || {
+                if let Some(at) = flip {
+                    let mut byte = [0];
+                    file.read_exact_at(&mut byte, *at).unwrap();
+                    file.write_all_at(&[byte[0] ^ 0x40], *at).unwrap();
+                }
+            };
+            change();
+            let mut bytes = vec![0; hash.end() as usize];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            let mut passed = PassedData::new(&SALT);
+            for piece in bytes[data.offset as usize..data.end() as usize].chunks(4096 * 37) {
+                passed.push(piece);
+            }
+            let tree = &bytes[hash.offset as usize..];
+            let found = passed.compare(data, hash, tree, &root_hash).unwrap();
+            let lying = verity::verify(&file, data, hash, &root_hash).unwrap();
+            assert_eq!(found, lying, "{blocks} blocks, {flip:?}");
+            assert_eq!(
+                found.is_empty(),
+                flip.is_none(),
+                "{blocks} blocks, {flip:?}"
+            );
+            change();
+        }
+        let other = PassedData::new(&[1; 32]);
+        let tree = vec![0; hash.length as usize];
+        let error = other.compare(data, hash, &tree, &root_hash).unwrap_err();
+        assert!(error.to_string().contains("is missing"), "{error}");
+    }
 }
 
 #[test]

@@ -79,6 +79,19 @@ impl Header {
     }
 }
 
+impl Header {
+    /// Whether this is the other copy of that header.
+    pub(crate) fn mirrors(&self, other: &Self) -> bool {
+        let mirrored = Self {
+            this_sector: self.other_sector,
+            other_sector: self.this_sector,
+            entries_sector: other.entries_sector,
+            ..self.clone()
+        };
+        mirrored == *other
+    }
+}
+
 /// An entry as it is on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {

@@ -4,6 +4,7 @@ use super::format::{ENTRY, Entry, Header, SECTOR};
 use super::layout::{DiskLayout, PartitionEntry, Placement};
 use crate::{Error, Result};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Most entries that a table is believed to have.
@@ -19,33 +20,86 @@ pub fn read(file: &File) -> Result<DiskLayout> {
         .metadata()
         .map_err(|source| Error::io("examine", "the image", source))?
         .len();
-    let mbr = sector(file, 0, "protective MBR")?;
-    if mbr[510..] != [0x55, 0xaa] || mbr[450] != 0xee {
-        return Err(refused("protective MBR", "is missing"));
-    }
-    let sectors = length / SECTOR;
-    let primary = Header::parse(&sector(file, 1, "first copy")?, "first copy")?;
-    if primary.this_sector != 1 || primary.other_sector >= sectors {
-        return Err(refused("first copy", "points beyond the disk"));
-    }
-    let other = sector(file, primary.other_sector, "second copy")?;
-    let backup = Header::parse(&other, "second copy")?;
-    let mirrored = Header {
-        this_sector: backup.other_sector,
-        other_sector: backup.this_sector,
-        entries_sector: primary.entries_sector,
-        ..backup.clone()
-    };
-    if mirrored != primary {
-        return Err(refused("second copy", "differs from the first"));
-    }
-    let entries = read_entries(file, &primary, sectors, "first copy")?;
-    read_entries(file, &backup, sectors, "second copy")?;
-    Ok(DiskLayout {
+    let Copies {
+        protective_mbr,
+        first,
+        second,
+    } = examine(
+        &mut |buffer, offset| file.read_exact_at(buffer, offset),
         length,
-        guid: primary.disk_guid,
-        partitions: placements(entries, &primary, sectors)?,
-    })
+    );
+    protective_mbr?;
+    let (first, second) = (first?, second?);
+    match first == second {
+        true => Ok(first),
+        false => Err(refused("second copy", "differs from the first")),
+    }
+}
+
+/// What each part of a partition table says by itself.
+#[derive(Debug)]
+pub struct Copies {
+    /// Whether there is a protective MBR.
+    pub protective_mbr: Result<()>,
+    /// The copy at the disk's start.
+    pub first: Result<DiskLayout>,
+    /// The copy that the first one says is the second; if there is no first one, that in the last
+    /// sector.
+    pub second: Result<DiskLayout>,
+}
+
+/// Reads both copies of the partition table of a disk of `length` bytes, each by itself. `read` fills
+/// a buffer with what is at an offset.
+pub fn examine(read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<()>, length: u64) -> Copies {
+    let protective_mbr = sector(read, 0, "protective MBR").and_then(|mbr| {
+        match mbr[510..] == [0x55, 0xaa] && mbr[450] == 0xee {
+            true => Ok(()),
+            false => Err(refused("protective MBR", "is missing")),
+        }
+    });
+    let sectors = length / SECTOR;
+    let first = copy(read, 1, length, "first copy");
+    let last = sectors.saturating_sub(1);
+    let second_sector = first
+        .as_ref()
+        .map_or(last, |(header, _)| header.other_sector);
+    let second = copy(read, second_sector, length, "second copy");
+    let points_back = |second: (Header, DiskLayout)| match &first {
+        Ok((header, _)) if !second.0.mirrors(header) => {
+            Err(refused("second copy", "differs from the first"))
+        }
+        _ => Ok(second.1),
+    };
+    let second = second.and_then(points_back);
+    Copies {
+        protective_mbr,
+        first: first.map(|(_, layout)| layout),
+        second,
+    }
+}
+
+/// Reads the copy whose header is in a sector.
+fn copy(
+    read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<()>,
+    number: u64,
+    length: u64,
+    name: &'static str,
+) -> Result<(Header, DiskLayout)> {
+    let sectors = length / SECTOR;
+    if number >= sectors {
+        return Err(refused(name, "is missing: it would lie beyond the disk"));
+    }
+    let header = Header::parse(&sector(read, number, name)?, name)?;
+    if header.this_sector != number || header.other_sector >= sectors {
+        return Err(refused(name, "points beyond the disk"));
+    }
+    let entries = read_entries(read, &header, sectors, name)?;
+    let layout = DiskLayout {
+        length,
+        guid: header.disk_guid,
+        partitions: placements(entries, &header, sectors)?,
+    };
+    Ok((header, layout))
 }
 
 fn refused(copy: &'static str, reason: impl Into<String>) -> Error {
@@ -53,15 +107,19 @@ fn refused(copy: &'static str, reason: impl Into<String>) -> Error {
     Error::Table { copy, reason }
 }
 
-fn sector(file: &File, number: u64, copy: &'static str) -> Result<[u8; SECTOR as usize]> {
+fn sector(
+    read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<()>,
+    number: u64,
+    copy: &'static str,
+) -> Result<[u8; SECTOR as usize]> {
     let mut bytes = [0; SECTOR as usize];
-    file.read_exact_at(&mut bytes, number * SECTOR)
+    read(&mut bytes, number * SECTOR)
         .map_err(|source| Error::io("read", format!("the partition table ({copy})"), source))?;
     Ok(bytes)
 }
 
 fn read_entries(
-    file: &File,
+    read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<()>,
     header: &Header,
     sectors: u64,
     copy: &'static str,
@@ -70,7 +128,7 @@ fn read_entries(
         return Err(refused(copy, "is too large, or lies beyond the disk"));
     }
     let mut bytes = vec![0; header.entries as usize * ENTRY];
-    file.read_exact_at(&mut bytes, header.entries_sector * SECTOR)
+    read(&mut bytes, header.entries_sector * SECTOR)
         .map_err(|source| Error::io("read", format!("the partition table ({copy})"), source))?;
     if crc32fast::hash(&bytes) != header.entries_checksum {
         return Err(refused(copy, "is damaged: the entries' checksum is wrong"));

@@ -153,15 +153,16 @@ fn read(image: &File, buffer: &mut [u8], offset: u64) -> Result<()> {
 }
 
 /// Whether a block is all zeros; most that are not show it in their first bytes.
-fn is_zeros(block: &[u8]) -> bool {
+pub(super) fn is_zeros(block: &[u8]) -> bool {
     block.iter().all(|byte| *byte == 0)
 }
 
 /// Hashes blocks behind a salt.
+#[derive(Debug)]
 pub(crate) struct BlockHasher {
     salted: Sha256,
     /// The digest of a block of zeros.
-    zeros: [u8; DIGEST],
+    pub(super) zeros: [u8; DIGEST],
 }
 
 impl BlockHasher {
