@@ -22,6 +22,7 @@ pub mod device_tree;
 mod error;
 pub mod gzip;
 pub mod initrd;
+pub mod measure;
 pub mod pe;
 pub mod raspberry_pi;
 pub mod uki;

@@ -3,6 +3,8 @@
 //!
 //! Nothing in the file is believed before it is checked against the file's length.
 
+pub mod signature;
+
 /// Where the PE header's offset is in the DOS header.
 const PE_OFFSET: usize = 0x3c;
 /// Bytes in the COFF header, the signature before it included.
@@ -30,6 +32,9 @@ pub enum Error {
     /// Its headers contradict themselves or the file.
     #[error("is a damaged EFI program: {0}")]
     Damaged(String),
+    /// It cannot carry signatures.
+    #[error("cannot be signed: {0}")]
+    Unsignable(String),
 }
 
 /// A section of an image.
@@ -190,10 +195,14 @@ impl Image {
             .then(|| self.optional_header + OPTIONAL_HEADER + 8 * SECURITY_DIRECTORY)
     }
 
+    /// Where the image's signatures are in the file.
+    pub fn security_directory(&self) -> Option<DataDirectory> {
+        self.directories.get(SECURITY_DIRECTORY).copied()
+    }
+
     /// Whether the image carries signatures.
     pub fn is_signed(&self) -> bool {
-        self.directories
-            .get(SECURITY_DIRECTORY)
+        self.security_directory()
             .is_some_and(|directory| directory.length != 0 || directory.address != 0)
     }
 }

@@ -311,8 +311,8 @@ impl Stub {
         self.put(self.image.optional_header + 70, &value);
     }
 
-    /// Writes the sums of the sections into the headers. The checksum stays zero: firmware does
-    /// not look at it, and whoever signs the image sets it.
+    /// Writes the sums of the sections into the headers. The checksum is zero, which says that there
+    /// is none: firmware does not look at it, and signing would change it.
     fn finish(&mut self) {
         let optional = self.image.optional_header;
         let sections = self.image.sections.len() as u16;
