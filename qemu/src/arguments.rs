@@ -4,7 +4,7 @@ use crate::accelerator::Choice;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::firmware::{Found, Placement};
-use crate::machine::{Architecture, BootTest, DiskInterface, Firmware, Network};
+use crate::machine::{Architecture, BootTest, DiskInterface, Firmware, Machine, Network};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -14,6 +14,9 @@ use std::path::Path;
 /// AMD processor, so the kernel does not turn on page table isolation.
 const EMULATED_X86: &str =
     "qemu64,+x2apic,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+sha-ni,+rdrand,+rdseed";
+
+/// A processor of the Raspberry Pi 4, for QEMU's own machine.
+const EMULATED_ARM: &str = "cortex-a72";
 
 /// Everything but the sockets.
 pub(crate) fn arguments(
@@ -35,19 +38,26 @@ pub(crate) fn arguments(
             "kvm"
         },
     );
-    list.pair(
-        "-cpu",
-        match (emulated, test.architecture) {
-            (false, _) => "host",
-            (true, Architecture::X86_64) => EMULATED_X86,
-            (true, Architecture::Aarch64) => "cortex-a72",
-        },
-    );
-    list.pair("-smp", test.processors.to_string());
-    list.pair("-m", format!("{}M", test.memory));
+    match test.machine {
+        Machine::Usual => {
+            list.pair(
+                "-cpu",
+                match (emulated, test.architecture) {
+                    (false, _) => "host",
+                    (true, Architecture::X86_64) => EMULATED_X86,
+                    (true, Architecture::Aarch64) => EMULATED_ARM,
+                },
+            );
+            list.pair("-smp", test.processors.to_string());
+            list.pair("-m", format!("{}M", test.memory));
+            list.add("-device virtio-rng-pci");
+        }
+        // Processors are a model's own.
+        Machine::RaspberryPi3 => list.add("-m 1G"),
+        Machine::RaspberryPi4 => list.add("-m 2G"),
+    }
     list.pair("-display", "none");
-    list.add("-device virtio-rng-pci");
-    if test.screen {
+    if test.screen && !test.machine.is_raspberry_pi() {
         // A screen to take a picture of.
         list.pair(
             "-device",
@@ -64,6 +74,12 @@ pub(crate) fn arguments(
     let serials = std::iter::once("fortress").chain(test.drives.iter().map(|own| &*own.serial));
     let interfaces = std::iter::once(test.disk).chain(test.drives.iter().map(|own| own.interface));
     for (at, ((disk, serial), interface)) in disks.iter().zip(serials).zip(interfaces).enumerate() {
+        if interface == DiskInterface::SdCard {
+            // It is the one device that QEMU plugs in by itself, given the older option.
+            let file = format!("json:{}", disk.block_device());
+            list.pair("-drive", format!("if=sd,file={}", file.replace(',', ",,")));
+            continue;
+        }
         list.pair("-blockdev", disk.block_device().to_string());
         let mut device = disk_device(interface, disk.node(), serial);
         if at == 0 {
@@ -89,10 +105,14 @@ pub(crate) fn arguments(
             kernel,
             initrd,
             command_line,
+            device_tree,
         } => {
             list.path("-kernel", kernel)?;
             if let Some(initrd) = initrd {
                 list.path("-initrd", initrd)?;
+            }
+            if let Some(device_tree) = device_tree {
+                list.path("-dtb", device_tree)?;
             }
             list.pair("-append", command_line);
         }
@@ -105,12 +125,13 @@ fn disk_device(interface: DiskInterface, node: &str, serial: &str) -> String {
         DiskInterface::Virtio => "virtio-blk-pci",
         DiskInterface::Nvme => "nvme",
         DiskInterface::Usb => "usb-storage",
+        DiskInterface::SdCard => "sd-card",
     };
     format!("{driver},drive={node},serial={serial}")
 }
 
 fn machine(test: &BootTest, firmware: Option<&Found>) -> String {
-    let mut machine = test.architecture.machine().to_owned();
+    let mut machine = test.machine.name(test.architecture).to_owned();
     if test.architecture == Architecture::X86_64 {
         // vmport is VMware's port, for nobody here.
         machine.push_str(",vmport=off");

@@ -41,7 +41,12 @@ pub fn bare_kernel(
         crate::Architecture::Aarch64 => "ttyAMA0",
     };
     let mut test = like.clone();
+    let device_tree = match &like.firmware {
+        Firmware::Direct { device_tree, .. } => device_tree.clone(),
+        Firmware::Uefi { .. } => None,
+    };
     test.firmware = Firmware::Direct {
+        device_tree,
         kernel: kernel.to_owned(),
         initrd: None,
         // The last console is the one that gets the panic, and it must bear its time.

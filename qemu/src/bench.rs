@@ -6,7 +6,7 @@ use crate::disk::{self, Disk};
 use crate::emulator::{Emulator, Start};
 use crate::error::{Error, Result};
 use crate::firmware::{self, Found, Placement};
-use crate::machine::{Architecture, BootTest, Firmware, Step};
+use crate::machine::{Acceleration, Architecture, BootTest, DiskInterface, Firmware, Step};
 use crate::program;
 use crate::tpm::{self, TpmStart};
 use fortress_progress::Observer;
@@ -58,10 +58,11 @@ impl<'a> Bench<'a> {
         std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         let folder = folder.canonicalize().map_err(Error::file("open", folder))?;
         let lock = lock(&folder)?;
-        let mut disks = vec![Disk::new("disk", &test.image, &folder, test.extra_space)?];
+        let space = test.extra_space;
+        let mut disks = vec![Disk::new("disk", &test.image, &folder, space, test.disk)?];
         for (at, drive) in test.drives.iter().enumerate() {
             let node = format!("drive-{}", at + 1);
-            disks.push(Disk::new(&node, &drive.image, &folder, 0)?);
+            disks.push(Disk::new(&node, &drive.image, &folder, 0, drive.interface)?);
         }
         let tpm = tpm.map(|program| {
             let version = program::version(&program).unwrap_or_default();
@@ -90,6 +91,15 @@ impl<'a> Bench<'a> {
 
     /// Chooses what the machine is to be tried with.
     pub(crate) fn choose(&self, memory: Option<&Path>) -> Result<Choice> {
+        if self.test.machine.is_raspberry_pi() {
+            let why = "no processor runs a Raspberry Pi's machine for QEMU";
+            return match self.test.acceleration {
+                Acceleration::Kvm => Err(Error::NoKvm {
+                    why: why.to_owned(),
+                }),
+                _ => Ok(Choice::Emulation(why.to_owned())),
+            };
+        }
         accelerator::choose(
             self.test.acceleration,
             self.test.architecture,
@@ -137,6 +147,7 @@ impl<'a> Bench<'a> {
                 .clone()
                 .map(|(start, _)| (start, tpm::device(self.test.architecture))),
             errors: self.path("qemu.log"),
+            health_port: !self.test.machine.is_raspberry_pi(),
             raw: self.test.interactive,
             prompts: !self.test.typed.is_empty(),
         })
@@ -161,7 +172,9 @@ impl<'a> Bench<'a> {
             Some(_) => "as an earlier test kept it",
             None => "fresh from the factory",
         };
-        Some(format!("{version}; {age}"))
+        // `TPM emulator version 0.7.1, Copyright …`
+        let version = version.split(',').next().unwrap_or_default();
+        Some(format!("swtpm ({version}), {age}"))
     }
 
     /// Whether the firmware supports Secure Boot.
@@ -188,6 +201,23 @@ fn check(test: &BootTest) -> Result<()> {
     match test.plan.split_first() {
         Some((Step::Boot, rest)) if !rest.contains(&Step::Boot) => {}
         _ => return refuse("its plan must begin with a boot, and have only reboots after it"),
+    }
+    let pi = test.machine.is_raspberry_pi();
+    if pi && (test.architecture != Architecture::Aarch64 || test.disk != DiskInterface::SdCard) {
+        return refuse("a Raspberry Pi is arm64, and starts from an SD card");
+    }
+    if !pi && test.disk == DiskInterface::SdCard {
+        return refuse("only a Raspberry Pi has an SD card");
+    }
+    let brings_device_tree = matches!(
+        &test.firmware,
+        Firmware::Direct {
+            device_tree: Some(_),
+            ..
+        }
+    );
+    if pi && !brings_device_tree {
+        return refuse("QEMU's Raspberry Pis start a kernel directly, and need a device tree");
     }
     if test.processors == 0 || test.memory < 64 {
         return refuse("a machine needs a processor, and 64 MiB of memory");

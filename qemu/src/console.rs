@@ -1,6 +1,7 @@
 //! The guest's serial console: bytes become lines, lines become a log.
 
 use crate::error::{Error, Result};
+use crate::health;
 use crate::stage::waited_for;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -70,7 +71,11 @@ impl Splitter {
         if byte < 0x20 && byte != b'\t' || byte == 0x7f {
             return;
         }
-        if self.line.len() < LONGEST_LINE {
+        let limit = match self.line.starts_with(health::ON_CONSOLE.as_bytes()) {
+            true => health::LONGEST,
+            false => LONGEST_LINE,
+        };
+        if self.line.len() < limit {
             self.line.push(byte);
         } else {
             self.cut = true;
@@ -174,6 +179,12 @@ mod tests {
     fn long_lines_are_cut() {
         let line = &lines(&[b'x'; 100_000])[0];
         assert!(line.len() < LONGEST_LINE + 20 && line.ends_with("(cut)"));
+    }
+
+    #[test]
+    fn a_health_report_is_longer_than_other_lines() {
+        let report = format!("{}{}", health::ON_CONSOLE, "x".repeat(100_000));
+        assert_eq!(lines(report.as_bytes()), [report]);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The machine's disk: the image itself, read-only, below an overlay that takes what is written.
 
 use crate::error::{Error, Result};
-use crate::machine::Alteration;
+use crate::machine::{Alteration, DiskInterface};
 use crate::program;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -32,16 +32,21 @@ impl Disk {
         image: &Path,
         work_folder: &Path,
         extra_space: u64,
+        interface: DiskInterface,
     ) -> Result<Self> {
         let image = image
             .canonicalize()
             .map_err(Error::file("open", image.to_path_buf()))?;
         let (format, size) = shape(&image).map_err(Error::file("read", &image))?;
+        let size = size.saturating_add(extra_space);
         Ok(Self {
             overlay: work_folder.join(format!("{node}.qcow2")),
             node: node.to_owned(),
             format,
-            size: size.saturating_add(extra_space).next_multiple_of(1 << 20),
+            size: match interface {
+                DiskInterface::SdCard => size.checked_next_power_of_two().unwrap_or(size),
+                _ => size.next_multiple_of(1 << 20),
+            },
             image,
         })
     }

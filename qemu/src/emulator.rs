@@ -71,6 +71,8 @@ pub(crate) struct Start<'a> {
     pub(crate) tpm: Option<(TpmStart, &'static str)>,
     /// Where the emulator's own words go.
     pub(crate) errors: PathBuf,
+    /// Whether the machine has a port for the health report.
+    pub(crate) health_port: bool,
     /// Whether the console's bytes are wanted too.
     pub(crate) raw: bool,
     /// Whether lines are wanted before they end.
@@ -91,18 +93,21 @@ impl Emulator {
             .args(["-mon", "chardev=control,mode=control"])
             .args(["-chardev", "socket,id=console,fd=1"])
             .args(["-serial", "chardev:console"])
-            .arg("-chardev")
-            .arg(format!("socket,id=health,fd={}", port_inside.as_raw_fd()))
-            .args(["-device", "virtio-serial-pci"])
-            .args([
-                "-device",
-                "virtserialport,chardev=health,name=fortress.health",
-            ])
             .args(&start.arguments)
             .stdin(OwnedFd::from(control_inside))
             .stdout(OwnedFd::from(console_inside))
             .stderr(errors)
             .process_group(0);
+        if start.health_port {
+            command
+                .arg("-chardev")
+                .arg(format!("socket,id=health,fd={}", port_inside.as_raw_fd()))
+                .args(["-device", "virtio-serial-pci"])
+                .args([
+                    "-device",
+                    "virtserialport,chardev=health,name=fortress.health",
+                ]);
+        }
         let mut inherited = vec![port_inside];
         let tpm = match &start.tpm {
             Some((tpm, device)) => {

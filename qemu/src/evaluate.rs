@@ -136,7 +136,7 @@ fn told(seen: &Seen, boots: usize) -> Option<(Verdict, String)> {
         ),
         End::StayedUp => (
             Verdict::Timeout,
-            format!("the guest did not go down after {boot}, though its power button was pressed"),
+            format!("the guest did not go down after {boot}, as it was to"),
         ),
         End::Left => (
             Verdict::Failed,
@@ -176,6 +176,14 @@ fn checks_of_boot(test: &BootTest, number: usize, boot: &Boot, checks: &mut Vec<
             false => "not on: the image brought no keys to enrol, or they were not taken",
         };
         checks.push(check(&name("Secure Boot"), boot.secure_boot, detail));
+    }
+    if let Some(wanted) = &test.command_line {
+        let same = health.command_line == *wanted;
+        let detail = match same {
+            true => "what the image gives, and nothing else".to_owned(),
+            false => format!("the kernel got {:?}", health.command_line),
+        };
+        checks.push(check(&name("command line"), same, &detail));
     }
     checks.push(sockets(&name("allowed sockets"), test, health));
     checks.push(check(

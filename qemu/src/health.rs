@@ -13,6 +13,12 @@ pub const FORMAT: u32 = 1;
 /// How long a report may be, in bytes.
 pub const LONGEST: usize = 256 * 1024;
 
+/// What stands before a report in a line of the console, for machines that have no port for it.
+pub(crate) const ON_CONSOLE: &str = "fortress.health ";
+
+/// What asks a guest for its report on the console: an argument for its kernel's command line.
+pub const CONSOLE_ARGUMENT: &str = "fortress.health=console";
+
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +92,9 @@ pub struct HealthReport {
     /// The kernel's release.
     #[serde(default)]
     pub kernel: String,
+    /// The kernel's command line, as the kernel has it.
+    #[serde(default)]
+    pub command_line: String,
     /// The guest's own verdict: failed as soon as one check failed.
     pub verdict: Outcome,
     /// Every check that ran.

@@ -42,12 +42,12 @@ mod tpm;
 mod watch;
 
 pub use bare::{BareKernel, bare_kernel};
-pub use doctor::{DoctorOptions, Need, doctor};
+pub use doctor::{DoctorOptions, Need, doctor, has_secure_boot, has_tpm};
 pub use error::{Error, Result};
 pub use health::{Check, HealthReport, Outcome};
 pub use machine::{
     Acceleration, Alteration, Architecture, BootTest, DiskInterface, Drive, Expectation, Firmware,
-    Forward, Network, RebootBy, Step, Tpm, Typing,
+    Forward, Machine, Network, RebootBy, Step, Tpm, Typing,
 };
 pub use report::{Accelerator, Boot, Report, SecureBoot, Times, Verdict};
 pub use run::run;

@@ -49,6 +49,36 @@ impl Architecture {
     }
 }
 
+/// Which of QEMU's machines is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Machine {
+    /// The architecture's usual one: `q35` or `virt`.
+    #[default]
+    Usual,
+    /// A Raspberry Pi 3 (`raspi3b`): its SD card, serial line and watchdog, neither virtio nor
+    /// network. Its health report comes over the console.
+    RaspberryPi3,
+    /// A Raspberry Pi 4 (`raspi4b`), which has even less: no PCIe.
+    RaspberryPi4,
+}
+
+impl Machine {
+    /// QEMU's name for it on an architecture.
+    pub fn name(self, architecture: Architecture) -> &'static str {
+        match self {
+            Self::Usual => architecture.machine(),
+            Self::RaspberryPi3 => "raspi3b",
+            Self::RaspberryPi4 => "raspi4b",
+        }
+    }
+
+    /// Whether it is a Raspberry Pi, on which the command line of QEMU's usual machines is no use.
+    pub(crate) fn is_raspberry_pi(self) -> bool {
+        self != Self::Usual
+    }
+}
+
 /// What runs first in the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Firmware {
@@ -66,6 +96,8 @@ pub enum Firmware {
         initrd: Option<PathBuf>,
         /// The kernel's command line.
         command_line: String,
+        /// The device tree, for machines that do not make one themselves.
+        device_tree: Option<PathBuf>,
     },
 }
 
@@ -79,6 +111,9 @@ pub enum DiskInterface {
     Nvme,
     /// A USB disk (`/dev/sda`).
     Usb,
+    /// A Raspberry Pi's SD card (`/dev/mmcblk0`). Its size is rounded up to a power of two, as
+    /// QEMU wants it.
+    SdCard,
 }
 
 /// What executes the guest's instructions.
@@ -110,6 +145,8 @@ pub enum RebootBy {
     PowerButton,
     /// The reset line: what the guest had not written is lost.
     Reset,
+    /// The guest's own doing: something in the image restarts the machine after its report.
+    Guest,
 }
 
 /// Bytes of the disk that differ from the image in this test. They are written into the
@@ -192,6 +229,8 @@ pub struct BootTest {
     pub image: PathBuf,
     /// The machine's architecture.
     pub architecture: Architecture,
+    /// Which machine it is. A Raspberry Pi has the memory and the processors of its model.
+    pub machine: Machine,
     /// What runs first.
     pub firmware: Firmware,
     /// Memory in MiB.
@@ -212,6 +251,8 @@ pub struct BootTest {
     pub alterations: Vec<Alteration>,
     /// Sockets that may listen in the guest; any other that its health report names fails the test.
     pub allowed_sockets: Vec<AllowedSocket>,
+    /// The command line that the kernel must have got, to the letter; any when `None`.
+    pub command_line: Option<String>,
     /// Log findings that do not fail this test: the name of a pattern (see [`crate::patterns`]),
     /// or `name: text` for lines of it that contain the text.
     pub allowed_findings: Vec<String>,
@@ -249,6 +290,7 @@ impl BootTest {
         Self {
             image: image.into(),
             architecture: Architecture::X86_64,
+            machine: Machine::default(),
             firmware: Firmware::Uefi { secure_boot: false },
             memory: 1024,
             processors: 2,
@@ -259,6 +301,7 @@ impl BootTest {
             expectation: Expectation::default(),
             alterations: Vec::new(),
             allowed_sockets: AllowedSocket::usual(),
+            command_line: None,
             allowed_findings: Vec::new(),
             network: Network::default(),
             variables: None,

@@ -5,7 +5,7 @@ use crate::bench::Bench;
 use crate::console::Log;
 use crate::emulator::{Emulator, Event};
 use crate::error::{Error, Result};
-use crate::health::HealthReport;
+use crate::health::{self, HealthReport};
 use crate::machine::{Expectation, Firmware, RebootBy, Step, Typing};
 use crate::patterns::{Effect, Finding, Judge};
 use crate::report::{Boot, Times};
@@ -110,6 +110,8 @@ pub(crate) struct Watch<'a> {
     ending: Option<(Instant, End)>,
     went_down: bool,
     reset: bool,
+    /// Whether the guest is to restart the machine by itself now.
+    awaited: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -146,6 +148,7 @@ impl<'a> Watch<'a> {
             ending: None,
             went_down: false,
             reset: false,
+            awaited: false,
         })
     }
 
@@ -257,6 +260,14 @@ impl<'a> Watch<'a> {
     fn take_line(&mut self, at: Instant, line: &str) -> Result<()> {
         let seconds = self.machine.seconds(at);
         self.heard = true;
+        if self.bench.test.machine.is_raspberry_pi()
+            && let Some(report) = line.strip_prefix(health::ON_CONSOLE)
+        {
+            let note = format!("{}({} bytes)", health::ON_CONSOLE, report.len());
+            self.log.add(seconds, &note)?;
+            self.take_report(at, Some(report.as_bytes()));
+            return Ok(());
+        }
         self.log.add(seconds, line)?;
         self.type_after(line);
         if line.contains(ENROLLED) {
@@ -316,6 +327,7 @@ impl<'a> Watch<'a> {
     fn take_control(&mut self, message: &Value) {
         let by_guest = message["data"]["guest"].as_bool() == Some(true);
         match message["event"].as_str() {
+            Some("RESET") if by_guest && self.awaited => self.reset = true,
             Some("RESET") if by_guest => {
                 self.restarts += 1;
                 let kernel = self.progress.stage() >= Stage::Kernel;
@@ -371,6 +383,15 @@ impl<'a> Watch<'a> {
             }
         }
         self.reset = false;
+        if by == RebootBy::Guest {
+            self.awaited = true;
+            let end = self.wait(|own| own.reset)?;
+            self.awaited = false;
+            return Ok(end.map(|end| match end {
+                End::Timeout => End::StayedUp,
+                end => end,
+            }));
+        }
         self.machine.command("system_reset", json!({}));
         if let Some(end) = self.wait(|own| own.reset)? {
             return Ok(Some(end));
