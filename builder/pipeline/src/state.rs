@@ -68,8 +68,7 @@ pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
         let escaped = drive.value.replace('-', "\\x2d");
         let wants = TreePath::new(&format!(
             "{UNITS}/dev-disk-by\\x2dpartlabel-fortress\\x2ddata\\x2d{escaped}.device.wants/\
-             fortress-data@{}.service",
-            drive.value
+             fortress-data@{escaped}.service"
         ))?;
         tree.link(&wants, "../fortress-data@.service")?;
     }
