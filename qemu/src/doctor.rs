@@ -5,6 +5,7 @@ use crate::bench;
 use crate::firmware;
 use crate::machine::Architecture;
 use crate::program;
+use crate::tpm;
 use serde::Serialize;
 
 /// What is to be looked for.
@@ -62,12 +63,30 @@ pub fn doctor(options: &DoctorOptions) -> Vec<Need> {
     for name in ["qemu-img", "qemu-io"] {
         needs.push(program_need(name, "sudo apt-get install qemu-utils", false));
     }
+    let mut swtpm = program_need("swtpm", tpm::INSTALL, true);
+    if !swtpm.present {
+        swtpm.detail = "not in PATH: machines are tested without a TPM".to_owned();
+    }
+    needs.push(swtpm);
     needs.push(program_need(
         "setpriv",
         "sudo apt-get install util-linux",
         true,
     ));
     needs
+}
+
+/// Whether tests can have firmware with Secure Boot here, in setup mode.
+pub fn has_secure_boot(architecture: Architecture) -> bool {
+    firmware::find(&firmware::folders(), architecture, true, &mut |_| {}).is_ok()
+}
+
+/// Whether tests can have a TPM here; if not, the line that installs what plays one.
+///
+/// # Errors
+/// The line, when it is missing.
+pub fn has_tpm() -> std::result::Result<(), &'static str> {
+    program::find("swtpm").map(drop).ok_or(tpm::INSTALL)
 }
 
 fn program_need(name: &str, install: &str, optional: bool) -> Need {

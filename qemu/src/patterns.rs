@@ -73,10 +73,14 @@ pub const PATTERNS: &[Pattern] = &[
     pattern(Ends, "initramfs-shell", "(initramfs) ", "the initrd gave up and shows a shell"),
     pattern(Ends, "cannot-open-access", "Cannot open access to console, the root account is locked", "the boot failed, and the emergency shell is locked"),
     pattern(Ends, "start-failed", "fortress: the start failed", "the initrd could not bring up the root, and starts again"),
+    pattern(Ends, "state-sealed", "fortress: the TPM does not release the key of the state", "the TPM keeps the key of /var: what started is not what it was sealed to, or this is another TPM"),
+    pattern(Ends, "state-without-tpm", "fortress: this machine has no TPM 2, and ", "the image demands a TPM"),
     pattern(Ends, "firmware-no-boot", "BdsDxe: No bootable option or device was found", "the firmware found nothing to boot"),
     pattern(Ends, "firmware-shell", "UEFI Interactive Shell", "the firmware found nothing to boot, and shows its shell"),
     pattern(Ends, "firmware-assert", "ASSERT_EFI_ERROR", "the firmware gave up"),
-    pattern(Ends, "secure-boot-refused", "Access Denied", "the firmware refuses an unsigned or wrongly signed program"),
+    pattern(Ends, "secure-boot-refused", ": Access Denied", "the firmware refuses a program that nobody signed whom it trusts"),
+    pattern(Ends, "secure-boot-loader", "Error loading *: Access denied", "the boot loader was given a program that nobody signed whom the firmware trusts"),
+    pattern(Ends, "secure-boot-violation", "Security Violation", "the firmware refuses a program that nobody signed whom it trusts"),
     // The kernel's faults.
     pattern(Fails, "oops", "Oops: ", "a fault in the kernel"),
     pattern(Late, "soft-lockup", "BUG: soft lockup", "a processor was stuck in the kernel"),
@@ -152,9 +156,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether the line says that something signed or hashed is not what it should be.
+    /// Whether the line says that something signed, hashed or sealed is not what it should be.
     pub(crate) fn tells_of_verification(&self) -> bool {
-        self.pattern.starts_with("verity-") || self.pattern == "secure-boot-refused"
+        ["verity-", "secure-boot-", "state-"]
+            .iter()
+            .any(|kind| self.pattern.starts_with(kind))
     }
 }
 
@@ -305,6 +311,14 @@ mod tests {
         (
             "BdsDxe: No bootable option or device was found.",
             "firmware-no-boot",
+        ),
+        (
+            "BdsDxe: failed to load Boot0001 \"UEFI Misc Device\" from PciRoot(0x0): Access Denied",
+            "secure-boot-refused",
+        ),
+        (
+            "../src/boot/boot.c:2576@image_start: Error loading \\EFI\\Linux\\a.efi: Access denied",
+            "secure-boot-loader",
         ),
         (
             "[    8.2] foo: loading out-of-tree module taints kernel.",
