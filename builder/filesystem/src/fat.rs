@@ -9,7 +9,7 @@ mod plan;
 mod reader;
 mod writer;
 
-pub use reader::{Volume, VolumeEntry, read};
+pub use reader::{ByteOwner, Volume, VolumeEntry, VolumeProblem, VolumeStructure, check, read};
 pub use writer::{plan, write};
 
 const WHAT: &str = "the FAT file system";

@@ -1,6 +1,10 @@
 //! Reads a FAT32: every number in it is checked before it is used, loops end, and no name leads
 //! out of the volume.
 
+mod check;
+
+pub use check::{ByteOwner, VolumeProblem, VolumeStructure, check};
+
 use super::WHAT;
 use super::format::{
     BootSector, CLUSTER_BITS, DIRECTORY, END_OF_CHAIN, ENTRY, FIRST_CLUSTER, LAST_LONG_ENTRY,
