@@ -1,14 +1,23 @@
 //! The image file while it is being made: a sparse file that gets its name when it is whole.
 
-use crate::{Error, Result};
+use crate::region::is_hole;
+use crate::{Error, Region, Result};
+use rustix::fs::{FlockOperation, flock};
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// How the name of an image ends while it is being made.
+const PARTIAL: &str = ".partial";
+/// How much is copied at once.
+const PIECE: u64 = 1 << 20;
+
 /// A sparse image under a temporary name in its output folder. It takes its own name in
 /// [`ImageFile::finish`], when all of it is on the disk; dropped before, it is removed. A build
-/// that is killed leaves a file `.NAME.….partial` and never one that looks whole.
+/// that is killed leaves a file `.NAME.….partial`, which the next one removes, and never one that
+/// looks whole.
 #[derive(Debug)]
 pub struct ImageFile {
     temporary: NamedTempFile,
@@ -25,7 +34,7 @@ impl ImageFile {
         let name = path
             .file_name()
             .ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
-        let mut prefix = std::ffi::OsString::from(".");
+        let mut prefix = OsString::from(".");
         prefix.push(name);
         prefix.push(".");
         let folder = match path.parent() {
@@ -34,10 +43,14 @@ impl ImageFile {
         };
         let temporary = tempfile::Builder::new()
             .prefix(&prefix)
-            .suffix(".partial")
+            .suffix(PARTIAL)
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)
             .map_err(failed)?;
+        // The lock goes with the process, however that ends.
+        flock(&temporary, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| failed(error.into()))?;
+        remove_abandoned(folder, &prefix, temporary.path());
         temporary.as_file().set_len(length).map_err(failed)?;
         Ok(Self {
             temporary,
@@ -58,6 +71,40 @@ impl ImageFile {
     /// Where it will be.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes the contents of another file, holes left out.
+    ///
+    /// # Errors
+    /// When reading or writing fails, or that file is longer.
+    pub fn fill_from(&self, from: &File) -> Result<()> {
+        let name = || self.path.display().to_string();
+        let unreadable = |source| Error::io("read", name(), source);
+        let length = from.metadata().map_err(unreadable)?.len();
+        let room = self.file().metadata().map_err(unreadable)?.len();
+        if length > room {
+            return Err(Error::Region {
+                what: "a copy",
+                region: Region::new(0, room),
+                reason: format!("too short for {length} bytes"),
+            });
+        }
+        let mut buffer = vec![0; PIECE as usize];
+        let mut at = 0;
+        while at < length {
+            let piece = Region::new(at, (length - at).min(PIECE));
+            if !is_hole(from, piece)? {
+                let bytes = &mut buffer[..piece.length as usize];
+                from.read_exact_at(bytes, at).map_err(unreadable)?;
+                if bytes.iter().any(|byte| *byte != 0) {
+                    self.file()
+                        .write_all_at(bytes, at)
+                        .map_err(|source| Error::io("write", name(), source))?;
+                }
+            }
+            at += piece.length;
+        }
+        Ok(())
     }
 
     /// Waits until what was written so far is on the disk: done beside other work, it leaves
@@ -98,6 +145,32 @@ impl ImageFile {
     }
 }
 
+/// Removes what killed builds of the same image have left: files that nobody holds a lock on. One
+/// that cannot be removed is no reason to build nothing.
+fn remove_abandoned(folder: &Path, prefix: &OsStr, own: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let partial =
+            name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(PARTIAL.as_bytes());
+        let path = entry.path();
+        if !partial || path.file_name() == own.file_name() {
+            continue;
+        }
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        // One that was made just now may not have its lock yet, and has no length either.
+        let young = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if !young && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +201,51 @@ mod tests {
         image.finish().unwrap();
         assert_eq!(names(folder.path()), ["host.raw"]);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 30);
+    }
+
+    #[test]
+    fn what_a_killed_build_left_goes_and_what_another_makes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.raw");
+        let abandoned = folder.path().join(".host.raw.killed.partial");
+        std::fs::write(&abandoned, "half an image").unwrap();
+        let others = [".host.raw.partially", ".guest.raw.killed.partial"];
+        for other in others {
+            std::fs::write(folder.path().join(other), "of others").unwrap();
+        }
+        let first = ImageFile::create(&path, 4096).unwrap();
+        assert!(!abandoned.exists());
+        let second = ImageFile::create(&path, 4096).unwrap();
+        assert!(first.temporary_path().exists());
+        second.finish().unwrap();
+        first.finish().unwrap();
+        let mut expected = others.to_vec();
+        expected.push("host.raw");
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
+    }
+
+    #[test]
+    fn a_copy_has_the_same_bytes_and_the_same_holes() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&from)
+            .unwrap();
+        file.set_len(64 << 20).unwrap();
+        file.write_all_at(b"in the middle", (32 << 20) - 5).unwrap();
+        file.write_all_at(b"end", (64 << 20) - 3).unwrap();
+        let copy = ImageFile::create(&folder.path().join("to"), 64 << 20).unwrap();
+        copy.fill_from(&file).unwrap();
+        let to = copy.finish().unwrap();
+        assert!(std::fs::read(&from).unwrap() == std::fs::read(&to).unwrap());
+        assert!(std::fs::metadata(&to).unwrap().blocks() * 512 < 8 << 20);
+        let short = ImageFile::create(&folder.path().join("short"), 4096).unwrap();
+        assert!(short.fill_from(&file).is_err());
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The build itself.
 
+use crate::documents::{self, Document};
 use crate::error::WRITE_IMAGE;
 use crate::identity::Identity;
 use crate::image::{Sealed, check, seal_root};
 use crate::manifest::{self, Manifest};
-use crate::publish::publish;
+use crate::publish::{self, Outcome};
 use crate::seal::Boot;
-use crate::{Error, Result, Settings, boot, facts, inputs, seal, system};
+use crate::{Error, Result, Settings, Signing, boot, facts, inputs, sbom, seal, system};
 use fortress_archive::Lock;
+use fortress_disk::ImageFile;
 use fortress_progress::Unit;
 use fortress_recipe::Plan;
 use fortress_tree::Tree;
+use fortress_trust::{Collected, Recording};
 use std::fs;
 use std::path::PathBuf;
 
@@ -23,6 +26,8 @@ pub struct Built {
     pub manifest_path: PathBuf,
     /// What it says.
     pub manifest: Manifest,
+    /// What is to be signed, for an image that is signed later.
+    pub requests: Option<PathBuf>,
     /// Bytes that the image takes on the disk.
     pub allocated: u64,
     /// Bytes of all packages together.
@@ -54,7 +59,8 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
         overlays,
         modules,
     } = system::make(plan, &archives, epoch, settings)?;
-    let kernel = boot::take_kernel(&mut tree, &modules)?;
+    let mut kernel = boot::take_kernel(&mut tree, &modules)?;
+    seal::check(plan, &tree, &kernel)?;
     check(settings.observer)?;
 
     let name = format!(
@@ -64,10 +70,15 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     let image_path = settings.output.join(format!("{name}.img"));
     let identity = Identity::new(&plan.name, &plan.version, &plan.board.name);
     let scratch = settings.store.scratch()?;
-    // The root and its hash tree on one side, the initrd on the other.
-    let (sealed, initrd) = rayon::join(
+    // The root and its hash tree on one side, initrd and kernel on the other.
+    let (sealed, (initrd, prepared)) = rayon::join(
         || seal_root(plan, &tree, &identity, epoch, &image_path, settings),
-        || boot::write_initrd(&tree, &modules[&kernel.release], plan, settings.store),
+        || {
+            rayon::join(
+                || boot::write_initrd(&tree, &modules[&kernel.release], plan, settings.store),
+                || seal::kernel(plan, &kernel, settings.store),
+            )
+        },
     );
     let Sealed {
         disk,
@@ -75,14 +86,41 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
         root_hash,
     } = sealed?;
     let initrd = initrd?;
+    kernel.image = prepared?;
     check(settings.observer)?;
 
-    let (image_facts, partitions) = std::thread::scope(|scope| {
+    let (image_facts, partitions) = disk.facts(format!("{name}.img"));
+    let mut manifest = Manifest {
+        format: manifest::FORMAT,
+        name: plan.name.value.clone(),
+        version: plan.version.value.clone(),
+        board: plan.board.name.value.clone(),
+        base: plan.base.name.value.clone(),
+        architecture: plan.board.architecture.as_str().to_owned(),
+        builder: env!("CARGO_PKG_VERSION").to_owned(),
+        source_date_epoch: epoch,
+        recipe: facts::recipe(plan),
+        lock_sha256: facts::lock(&lock),
+        keys: facts::keys(settings.keys)?,
+        kernel: kernel.release.clone(),
+        command_line: boot::command_line(plan, &root_hash),
+        root_hash: root_hash.to_string(),
+        image: image_facts,
+        machine: facts::machine(plan),
+        partitions,
+        boot: seal::no_facts(plan),
+        suites: facts::suites(&lock),
+        packages: facts::packages(&lock),
+        overlays,
+        scripts,
+    };
+    let sbom = sbom::text(&manifest, &lock, plan)?;
+    let (texts, outcome) = std::thread::scope(|scope| {
         // The disk has work to do while the rest is made.
         let written = scope.spawn(|| image.write_back());
-        let stage = settings.observer.stage("seal", Some(2), Unit::Items);
+        let stage = settings.observer.stage("seal", Some(3), Unit::Items);
         stage.doing("boot files");
-        seal::write(&Boot {
+        manifest.boot = seal::write(&Boot {
             plan,
             root: &tree,
             kernel: &kernel,
@@ -93,46 +131,48 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
             disk: &disk,
             image: image.file(),
             scratch: scratch.path(),
+            keys: settings.keys,
         })?;
         disk.write_table(&image)?;
         stage.advance(1);
-        stage.doing("digests");
-        let digests = disk.facts(&image, format!("{name}.img"))?;
+        stage.doing("signatures");
+        let signed = signed(&image, &mut manifest, &sbom, settings)?;
         stage.advance(1);
+        stage.doing("writing");
         match written.join() {
             Ok(written) => written?,
             Err(panic) => std::panic::resume_unwind(panic),
         }
-        Ok::<_, Error>(digests)
+        stage.advance(1);
+        Ok::<_, Error>(signed)
     })?;
     check(settings.observer)?;
 
-    let manifest = Manifest {
-        format: manifest::FORMAT,
-        name: plan.name.value.clone(),
-        version: plan.version.value.clone(),
-        board: plan.board.name.value.clone(),
-        base: plan.base.name.value.clone(),
-        architecture: plan.board.architecture.as_str().to_owned(),
-        builder: env!("CARGO_PKG_VERSION").to_owned(),
-        source_date_epoch: epoch,
-        kernel: kernel.release.clone(),
-        command_line: boot::command_line(plan, &root_hash),
-        root_hash: root_hash.to_string(),
-        image: image_facts,
-        machine: facts::machine(plan),
-        partitions,
-        suites: facts::suites(&lock),
-        packages: facts::packages(&lock),
-        overlays,
-        scripts,
-    };
-    publish(
-        image,
-        manifest,
-        &settings.output.join(format!("{name}.manifest.json")),
-        &archives,
-    )
+    publish::built(image, manifest, texts, &outcome, &archives)
+}
+
+/// Seals an image: puts in what signatures there are, and writes its documents.
+fn signed(
+    image: &ImageFile,
+    manifest: &mut Manifest,
+    sbom: &str,
+    settings: &Settings<'_>,
+) -> Result<(Vec<Document>, Outcome)> {
+    let keys = settings.keys;
+    match settings.signing {
+        Signing::Now(signer) => {
+            let recording = Recording::new(signer);
+            seal::sign(image.file(), manifest, keys, &recording)?;
+            let texts = documents::all(manifest, sbom, keys, &recording)?;
+            Ok((texts, Outcome::Signed(recording.signatures())))
+        }
+        Signing::Later => {
+            let collected = Collected::deferred(keys);
+            seal::sign(image.file(), manifest, keys, &collected)?;
+            let texts = documents::all(manifest, sbom, keys, &collected)?;
+            Ok((texts, Outcome::Requested(collected.requests()?)))
+        }
+    }
 }
 
 /// The root's file tree of a plan: packages, overlays, configuration, and the kernel still in

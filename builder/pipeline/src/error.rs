@@ -1,6 +1,7 @@
 //! What can go wrong with a build.
 
 use fortress_recipe::Plan;
+use fortress_trust::Role;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,69 @@ pub enum Error {
         /// How it starts.
         firmware: String,
     },
+    /// A file that the firmware needs is not in the root.
+    #[error("the boot image needs {file}: {reason}")]
+    BootFile {
+        /// The file.
+        file: String,
+        /// Who should have it.
+        reason: String,
+    },
+    /// A boot image that the firmware would not load.
+    #[error(
+        "boot.img has {length} bytes, and board {board} loads {limit} at most (the kernel takes \
+         {kernel}, the initrd {initrd})"
+    )]
+    BootImage {
+        /// The board.
+        board: String,
+        /// Its length in bytes.
+        length: u64,
+        /// The board's limit in bytes.
+        limit: u64,
+        /// Bytes of the compressed kernel.
+        kernel: u64,
+        /// Bytes of the initrd.
+        initrd: u64,
+    },
+    /// A kernel whose pages something cannot run with.
+    #[error("kernel {kernel} has pages of {size}, and {by} needs {needed}")]
+    PageSize {
+        /// The kernel.
+        kernel: String,
+        /// Its page size.
+        size: &'static str,
+        /// The page size that it should have.
+        needed: &'static str,
+        /// Who needs it.
+        by: String,
+    },
+    /// A document beside an image, or the image itself, is not what it should be.
+    #[error("cannot use {}: {reason}", path.display())]
+    Document {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The keys are not those that an image was built for.
+    #[error("{} was built for other keys: {role} has SHA-256 {built}, and yours {}", image.display(), given.as_deref().unwrap_or("is missing"))]
+    OtherKeys {
+        /// The image.
+        image: PathBuf,
+        /// The first role whose key differs.
+        role: Role,
+        /// The key that the image was built for.
+        built: String,
+        /// The key that there is.
+        given: Option<String>,
+    },
+    /// Keys and signatures.
+    #[error(transparent)]
+    Trust(#[from] fortress_trust::Error),
+    /// A document cannot be written.
+    #[error("cannot write a document")]
+    Json(#[from] serde_json::Error),
     /// A socket of the plan that is none.
     #[error(transparent)]
     Socket(#[from] crate::NoSocket),
@@ -140,6 +204,7 @@ impl Error {
                     Configuration::Cancelled
                 ))
                 | Self::Filesystem(fortress_filesystem::Error::Cancelled(_))
+                | Self::Trust(fortress_trust::Error::Cancelled)
         )
     }
 
@@ -199,6 +264,8 @@ impl Error {
             Self::Said { error, .. } => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Trust(error) => error.hint(),
+            Self::OtherKeys { .. } => Some("'--keys FOLDER' names the key set; its public halves are enough to put signatures in ('fortress-build keys export')".into()),
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
             Self::Kernel { .. } => Some("the board's [kernel] tables name the kernel packages; 'fortress-build plan' shows which one is used".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),

@@ -6,7 +6,7 @@ use crate::{Error, Result, Settings};
 use fortress_disk::gpt::{self, partition_types};
 use fortress_disk::gpt::{Attributes, DiskLayout, LayoutOptions, PartitionEntry, Placement};
 use fortress_disk::verity::{self, RootHash, VerityOptions};
-use fortress_disk::{ImageFile, Region, digest};
+use fortress_disk::{ImageFile, Region};
 use fortress_filesystem::ext4;
 use fortress_progress::Observer;
 use fortress_recipe::{Architecture, Partition, PartitionKind, PartitionSize, Plan, Slot};
@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 /// The root file system ends on a multiple of this, as its partition does.
 const ROOT_ALIGNMENT: u64 = 1 << 20;
-/// What partitions start at multiples of.
-const ALIGNMENT: u64 = 1 << 20;
 
 /// The disk, planned: partitions by what they are for.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ impl Disk {
             .map(|partition| entry(partition, plan, identity, root_size));
         let options = LayoutOptions {
             guid: identity.uuid("disk"),
-            alignment: ALIGNMENT,
+            alignment: *plan.board.alignment,
         };
         Ok(Self {
             layout: gpt::layout(entries.collect::<Result<_>>()?, &options)?,
@@ -59,6 +57,12 @@ impl Disk {
     /// Where the partition is that a new disk starts with.
     pub(crate) fn region(&self, kind: PartitionKind) -> Result<Region> {
         Ok(self.layout.partitions[self.index(kind)?].region())
+    }
+
+    /// The number of a partition in the table, from 1.
+    pub(crate) fn number(&self, kind: PartitionKind, slot: Option<Slot>) -> Option<u32> {
+        let index = self.roles.iter().position(|role| *role == (kind, slot))?;
+        u32::try_from(index + 1).ok()
     }
 
     fn index(&self, kind: PartitionKind) -> Result<usize> {
@@ -98,55 +102,25 @@ impl Disk {
         Ok(gpt::write(image.file(), &self.layout)?)
     }
 
-    /// The facts of image and partitions for the manifest; hashes what no root hash covers.
-    pub(crate) fn facts(
-        &self,
-        image: &ImageFile,
-        file: String,
-    ) -> Result<(ImageFacts, Vec<PartitionFacts>)> {
-        let partitions = &self.layout.partitions;
-        let first = partitions
-            .first()
-            .map_or(self.layout.length, |one| one.offset);
-        let end = partitions.last().map_or(0, |one| one.region().end());
-        let mut regions = vec![
-            Region::new(0, first),
-            Region::new(end, self.layout.length - end),
-        ];
-        let covered: Vec<Covered> = self.roles.iter().map(|role| self.covered(*role)).collect();
-        let hashed = partitions
-            .iter()
-            .zip(&covered)
-            .filter(|(_, covered)| **covered == Covered::Digest);
-        regions.extend(hashed.map(|(partition, _)| partition.region()));
-        let mut digests = digest::regions(image.file(), &regions)?
-            .into_iter()
-            .map(|digest| hexadecimal(&digest));
-        let mut next = || digests.next().unwrap_or_default();
+    /// The facts of image and partitions for the manifest, without digests.
+    pub(crate) fn facts(&self, file: String) -> (ImageFacts, Vec<PartitionFacts>) {
         let facts = ImageFacts {
             file,
             length: self.layout.length,
             guid: self.layout.guid.to_string(),
-            head_sha256: next(),
-            tail_sha256: next(),
+            head_sha256: String::new(),
+            tail_sha256: String::new(),
         };
+        let partitions = self.layout.partitions.iter().zip(&self.roles);
         let partitions = partitions
-            .iter()
-            .zip(covered)
-            .map(|(partition, covered)| {
-                partition_facts(
-                    partition,
-                    covered,
-                    (covered == Covered::Digest).then(&mut next),
-                )
-            })
+            .map(|(partition, role)| partition_facts(partition, *role, self.covered(*role)))
             .collect();
-        Ok((facts, partitions))
+        (facts, partitions)
     }
 
     fn covered(&self, (kind, slot): (PartitionKind, Option<Slot>)) -> Covered {
         match (kind, slot) {
-            (_, Some(Slot::B)) | (PartitionKind::RootVeritySig, _) => Covered::Empty,
+            (_, Some(Slot::B)) => Covered::Empty,
             (PartitionKind::Root, _) => Covered::RootHash,
             _ => Covered::Digest,
         }
@@ -209,23 +183,23 @@ pub(crate) fn check(observer: &dyn Observer) -> Result<()> {
 
 fn partition_facts(
     partition: &Placement,
+    (kind, slot): (PartitionKind, Option<Slot>),
     covered: Covered,
-    sha256: Option<String>,
 ) -> PartitionFacts {
     PartitionFacts {
         label: partition.entry.name.clone(),
+        purpose: kind.as_str().to_owned(),
+        slot: slot.map(|slot| match slot {
+            Slot::A => "a".to_owned(),
+            Slot::B => "b".to_owned(),
+        }),
         kind: partition.entry.kind.to_string(),
         guid: partition.entry.guid.to_string(),
         offset: partition.offset,
         length: partition.entry.length,
-        sha256,
+        sha256: None,
         covered,
     }
-}
-
-/// A digest as people write it.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn entry(
@@ -236,7 +210,7 @@ fn entry(
 ) -> Result<PartitionEntry> {
     let kind = partition.kind.value;
     let slot = partition.slot.as_ref().map(|slot| slot.value);
-    let has_content = slot != Some(Slot::B) && kind != PartitionKind::RootVeritySig;
+    let has_content = slot != Some(Slot::B);
     let purpose = format!("partition {kind:?} {slot:?}");
     let name = match (&partition.label, has_content) {
         (Some(label), true) => label.value.clone(),

@@ -30,24 +30,32 @@
 
 mod boot;
 mod build;
+mod digests;
+mod documents;
 mod error;
 mod facts;
 mod identity;
 mod image;
 mod inputs;
+mod join;
 pub mod manifest;
+mod page_size;
 mod publish;
 mod raspberry_pi;
 mod root;
+mod sbom;
 mod seal;
 mod settings;
 mod sockets;
 mod state;
+mod stretch;
 mod system;
 mod uefi;
+mod volume;
 
 pub use build::{Built, build, tree};
 pub use error::{Error, Result};
 pub use inputs::{fetch, lock, sources};
-pub use settings::{LockMode, Settings};
+pub use join::{Join, Joined, join};
+pub use settings::{LockMode, Settings, Signing};
 pub use sockets::{ListeningSocket, NoSocket};

@@ -1,12 +1,17 @@
-//! The manifest: what went into an image, and what came out.
+//! The manifest: what went into an image, and what came out. The owner's signature on it vouches for
+//! all of it.
 
+use fortress_disk::Region;
+use fortress_trust::Role;
 use serde::{Deserialize, Serialize};
 
 /// The format's version, for readers.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// Most bytes in a manifest that is read.
+const LONGEST: usize = 64 << 20;
 
 /// What went into an image, and what came out. Everything in it is the same for everybody who
-/// builds the same inputs.
+/// builds the same inputs, but for `keys`, and the digests of what carries signatures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`].
@@ -25,6 +30,12 @@ pub struct Manifest {
     pub builder: String,
     /// Seconds since 1970 of every time in the image.
     pub source_date_epoch: i64,
+    /// The recipe.
+    pub recipe: RecipeFacts,
+    /// SHA-256 of the lock, as `fortress-build lock` writes it.
+    pub lock_sha256: String,
+    /// The owner's keys, by role.
+    pub keys: Vec<KeyFacts>,
     /// The kernel, as `uname -r` gives it.
     pub kernel: String,
     /// The kernel command line.
@@ -37,6 +48,8 @@ pub struct Manifest {
     pub machine: MachineFacts,
     /// Its partitions, in their order.
     pub partitions: Vec<PartitionFacts>,
+    /// What starts the root.
+    pub boot: BootFacts,
     /// The suites that packages came from.
     pub suites: Vec<SuiteFacts>,
     /// Packages, by name.
@@ -45,6 +58,144 @@ pub struct Manifest {
     pub overlays: Vec<OverlayFacts>,
     /// Maintainer scripts that do more than generated blocks, none of which was run.
     pub scripts: Vec<ScriptFacts>,
+}
+
+impl Manifest {
+    /// What the names of the image and of everything beside it begin with.
+    pub fn stem(&self) -> &str {
+        let file = self.image.file.as_str();
+        file.strip_suffix(".img").unwrap_or(file)
+    }
+
+    /// The document, always the same bytes for the same facts.
+    ///
+    /// # Errors
+    /// None that could happen: every fact is a text, a number or a list of them.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// The partition of slot A, or of no slot, that is for this.
+    pub fn partition(&self, purpose: &str) -> Option<&PartitionFacts> {
+        let mut partitions = self.partitions.iter();
+        partitions.find(|one| one.purpose == purpose && one.slot.as_deref() != Some("b"))
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// When it is no manifest, or one of a format that is not known here.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, NoManifest> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        if bytes.len() > LONGEST {
+            return Err(NoManifest::Long(bytes.len()));
+        }
+        // Another format has other fields, which would be the first thing to be complained of.
+        let Version { format } = serde_json::from_slice(bytes)?;
+        match format {
+            FORMAT => Ok(serde_json::from_slice(bytes)?),
+            other => Err(NoManifest::Format(other)),
+        }
+    }
+}
+
+/// Why a text is no manifest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoManifest {
+    /// It is too long to be read.
+    #[error("it has {0} bytes, and no manifest has over {LONGEST}")]
+    Long(usize),
+    /// It does not have the form.
+    #[error("it is no manifest: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It has another format than this program knows.
+    #[error("its format is {0}, and this version of fortress-build knows {FORMAT}")]
+    Format(u32),
+}
+
+/// The recipe, with all that is laid over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeFacts {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 over every value that decides bytes of the image, as lines `key = value` that are
+    /// sorted by key.
+    pub sha256: String,
+    /// The project's files that say these values, sorted.
+    pub files: Vec<String>,
+}
+
+/// A key of the owner's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFacts {
+    /// What it is for.
+    pub role: Role,
+    /// SHA-256 of the public half (SubjectPublicKeyInfo, DER).
+    pub sha256: String,
+    /// SHA-256 of its certificate (DER), where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<String>,
+}
+
+/// What starts the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "firmware", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BootFacts {
+    /// UEFI: programs on the EFI system partition.
+    Uefi(UefiFacts),
+    /// Raspberry Pi: an image that its firmware starts.
+    RaspberryPi(RaspberryPiFacts),
+}
+
+/// What a Raspberry Pi starts from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaspberryPiFacts {
+    /// SHA-256 of boot.img: what is signed.
+    pub boot_image_sha256: String,
+    /// Its length in bytes.
+    pub boot_image_length: u64,
+}
+
+/// What a machine with UEFI starts from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UefiFacts {
+    /// What the boot loader does with the owner's keys in setup mode, by its own word for it.
+    pub enroll: String,
+    /// Whether Microsoft's certificates are enrolled with the owner's.
+    pub microsoft: bool,
+    /// The unified kernel image, by its path on the EFI system partition.
+    pub uki: String,
+    /// PCR 11 in each phase of the boot, after this unified kernel image has started.
+    pub pcr11: Vec<PcrFacts>,
+    /// Every EFI program, by path.
+    pub programs: Vec<ProgramFacts>,
+}
+
+/// The value of a register in a phase of the boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PcrFacts {
+    /// The phases up to this one, for example `enter-initrd:leave-initrd`.
+    pub phase: String,
+    /// The value in the bank of SHA-256.
+    pub sha256: String,
+}
+
+/// An EFI program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramFacts {
+    /// Path on the EFI system partition.
+    pub path: String,
+    /// SHA-256 of the file, its signature included.
+    pub sha256: String,
+    /// Authenticode digest (SHA-256): what is signed.
+    pub authenticode: String,
 }
 
 /// The image file.
@@ -80,6 +231,12 @@ pub struct MachineFacts {
 pub struct PartitionFacts {
     /// Label.
     pub label: String,
+    /// What it is for, by the board's word for it: `esp`, `boot-select`, `boot`, `root`,
+    /// `root-verity`, `root-verity-sig`.
+    pub purpose: String,
+    /// The slot that it belongs to, where it belongs to one: `a` or `b`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
     /// Type GUID.
     pub kind: String,
     /// Its own GUID.
@@ -93,6 +250,13 @@ pub struct PartitionFacts {
     pub sha256: Option<String>,
     /// What vouches for its bytes when there is no digest.
     pub covered: Covered,
+}
+
+impl PartitionFacts {
+    /// Where it lies in the image.
+    pub fn region(&self) -> Region {
+        Region::new(self.offset, self.length)
+    }
 }
 
 /// What vouches for a partition's bytes.
@@ -140,6 +304,8 @@ pub struct PackageFacts {
 pub struct OverlayFacts {
     /// Name.
     pub name: String,
+    /// What it is laid over: `root` or `initrd`.
+    pub over: String,
     /// Its files with their SHA-256.
     pub files: Vec<(String, String)>,
 }

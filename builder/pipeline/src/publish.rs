@@ -1,47 +1,116 @@
-//! Artefacts get their names.
+//! Artefacts get their names: in an order in which nothing looks whole that is not.
+//!
+//! What has no manifest is not whole. So a build takes away an older manifest first and writes its own
+//! last; putting signatures in leaves the list of requests until the end, which says that it is not
+//! done.
 
+use crate::documents::{self, Document};
 use crate::manifest::Manifest;
 use crate::{Built, Error, Result};
 use fortress_disk::ImageFile;
 use fortress_package::Archive;
+use fortress_trust::{Requests, Signatures};
 use std::fs;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-/// Gives the artefacts their names: the manifest last, so that one never stands without its image.
-pub(crate) fn publish(
+/// What there is of signatures once all is done.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// All of them.
+    Signed(Signatures),
+    /// None: these are to be made.
+    Requested(Requests),
+}
+
+/// Names what a build has made.
+pub(crate) fn built(
     image: ImageFile,
     manifest: Manifest,
-    path: &Path,
+    texts: Vec<Document>,
+    outcome: &Outcome,
     archives: &[Archive],
 ) -> Result<Built> {
-    use std::os::unix::fs::MetadataExt;
-    // An old manifest must not stand beside a new image.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("replace", path, error));
-        }
-        _ => {}
+    let path = image.path().to_owned();
+    // Nothing of an older build must stand beside a new image.
+    for ending in documents::endings() {
+        remove(&beside(&path, &ending))?;
     }
     let image = image.finish()?;
-    let text =
-        serde_json::to_string_pretty(&manifest).map_err(|error| Error::Kept(error.to_string()))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let failed = |source| Error::io("write", path, source);
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    let requests = match outcome {
+        Outcome::Signed(signatures) => {
+            let list = Document::new(documents::SIGNATURES, signatures.to_json());
+            write_all(&path, texts, list)?;
+            None
+        }
+        Outcome::Requested(requests) => {
+            let list = Document::new(documents::REQUESTS, requests.to_json());
+            write_all(&path, texts, list)?;
+            Some(beside(&path, documents::REQUESTS))
+        }
+    };
     let allocated = fs::metadata(&image).map_or(0, |metadata| metadata.blocks() * 512);
     let downloads = archives
         .iter()
         .filter_map(|archive| fs::metadata(&archive.path).ok());
     Ok(Built {
+        manifest_path: beside(&path, documents::MANIFEST),
         image,
-        manifest_path: path.to_owned(),
         manifest,
+        requests,
         allocated,
         downloads: downloads.map(|metadata| metadata.len()).sum(),
     })
+}
+
+/// Names an image with its signatures.
+pub(crate) fn joined(
+    image: ImageFile,
+    texts: Vec<Document>,
+    signatures: &Signatures,
+) -> Result<PathBuf> {
+    let path = image.finish()?;
+    let list = Document::new(documents::SIGNATURES, signatures.to_json());
+    write_all(&path, texts, list)?;
+    remove(&beside(&path, documents::REQUESTS))?;
+    Ok(path)
+}
+
+/// The path of a document beside an image.
+pub(crate) fn beside(image: &Path, ending: &str) -> PathBuf {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".img").unwrap_or(&name);
+    image.with_file_name(format!("{stem}{ending}"))
+}
+
+/// Writes the documents in their order, the manifest last.
+fn write_all(image: &Path, texts: Vec<Document>, list: Document) -> Result<()> {
+    for document in std::iter::once(list).chain(texts) {
+        write(&beside(image, &document.ending), &document.bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes a file that appears whole.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |source| Error::io("write", path, source);
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .permissions(PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("replace", path, error)),
+        _ => Ok(()),
+    }
 }

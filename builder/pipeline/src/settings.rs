@@ -1,8 +1,9 @@
 //! What a build is told beside its plan: none of it changes a byte of the image, but for the
-//! choice of the lock.
+//! choice of the lock, and the owner's keys.
 
 use fortress_progress::Observer;
 use fortress_store::{Client, Store};
+use fortress_trust::{PublicKeys, Signer};
 use std::path::PathBuf;
 
 /// How a build treats its lock.
@@ -14,6 +15,15 @@ pub enum LockMode {
     Locked,
     /// A new lock is made.
     Update,
+}
+
+/// When an image is signed.
+#[derive(Clone, Copy)]
+pub enum Signing<'a> {
+    /// As it is built, by this signer.
+    Now(&'a dyn Signer),
+    /// Later: [`crate::join`] puts the signatures in.
+    Later,
 }
 
 /// What a build is told beside its plan.
@@ -37,6 +47,10 @@ pub struct Settings<'a> {
     pub output: PathBuf,
     /// Whether maintainer scripts that nobody has reviewed stop the build.
     pub strict: bool,
+    /// Public halves of the keys that the image is built for.
+    pub keys: &'a PublicKeys,
+    /// When it is signed.
+    pub signing: Signing<'a>,
     /// Seconds since 1970, against which signatures and expiry dates are judged.
     pub now: i64,
 }

@@ -5,7 +5,7 @@ use crate::{Error, ListeningSocket, Result, Settings, manifest, state};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_configuration::{Identifiers, TrimSettings, UnitSettings, configure};
 use fortress_package::{Archive, Package, Reviewed, ScriptFinding, review};
-use fortress_recipe::Plan;
+use fortress_recipe::{Overlay, Plan, Sourced};
 use fortress_store::{Digest, Hasher};
 use fortress_tree::{Content, Tree, TreePath, overlay};
 use std::collections::BTreeMap;
@@ -37,7 +37,14 @@ pub(crate) fn make(
         settings.observer,
     )?;
     let scripts = reviewed(plan, &packages, settings)?;
-    let overlays = apply_overlays(plan, &mut tree)?;
+    let mut overlays = apply_overlays(&plan.overlays, "root", &mut tree)?;
+    // Into a tree of their own: what they hold is asked here, the initrd comes later.
+    let mut initrd = Tree::new(epoch);
+    overlays.extend(apply_overlays(
+        &plan.initrd_overlays,
+        "initrd",
+        &mut initrd,
+    )?);
     add_settings(plan, &mut tree)?;
     let modules = configured(plan, &mut tree, &packages, archives, settings)?;
     Ok(System {
@@ -94,10 +101,14 @@ fn reviewed(
         .collect())
 }
 
-/// Lays the overlays over the root.
-fn apply_overlays(plan: &Plan, tree: &mut Tree) -> Result<Vec<manifest::OverlayFacts>> {
+/// Lays overlays over a tree.
+fn apply_overlays(
+    overlays: &[Sourced<Overlay>],
+    over: &str,
+    tree: &mut Tree,
+) -> Result<Vec<manifest::OverlayFacts>> {
     let mut facts = Vec::new();
-    for overlay in &plan.overlays {
+    for overlay in overlays {
         let paths = overlay::apply(tree, &overlay.folder.path)?;
         let mut files = Vec::new();
         for path in paths {
@@ -107,6 +118,7 @@ fn apply_overlays(plan: &Plan, tree: &mut Tree) -> Result<Vec<manifest::OverlayF
         }
         facts.push(manifest::OverlayFacts {
             name: overlay.name.clone(),
+            over: over.to_owned(),
             files,
         });
     }
