@@ -1,7 +1,7 @@
 //! What the command line takes: the commands, and what they share in `options`.
 
 use crate::commands::{
-    boards, completions, doctor, image, lock, manual, plan, recipes, store, test,
+    boards, completions, doctor, image, keys, lock, manual, plan, recipes, store, test,
 };
 use crate::options::Global;
 use clap::{Parser, Subcommand};
@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Boards(boards::Options),
     Recipes(recipes::Options),
     Lock(lock::Options),
+    Keys(keys::Options),
     Store(store::Options),
     Doctor(doctor::Options),
     Completions(completions::Options),

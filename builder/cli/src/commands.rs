@@ -4,6 +4,7 @@ pub(crate) mod boards;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod image;
+pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod manual;
 pub(crate) mod plan;

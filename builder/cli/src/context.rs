@@ -5,8 +5,10 @@ use crate::options::{Global, Inputs, Selection};
 use crate::progress::{Mode, Terminal};
 use anyhow::{Context as _, Result};
 use fortress_pipeline::{LockMode, Settings};
+use fortress_progress::Observer;
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
+use fortress_trust::{KeySet, NewKeys};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,6 +42,53 @@ pub(crate) fn store(global: &Global) -> Result<Store> {
         None => Store::default_path()?,
     };
     Ok(Store::open(&path)?)
+}
+
+/// The folder of the owner's keys.
+pub(crate) fn keys_folder(global: &Global) -> Result<PathBuf> {
+    Ok(match &global.keys {
+        Some(folder) => folder.clone(),
+        None => KeySet::default_folder()?,
+    })
+}
+
+/// Opens the owner's keys.
+pub(crate) fn keys(global: &Global) -> Result<KeySet> {
+    Ok(KeySet::open(&keys_folder(global)?)?)
+}
+
+/// Opens the owner's keys; makes them if there are none, and says so.
+pub(crate) fn keys_or_new(global: &Global, observer: &dyn Observer) -> Result<KeySet> {
+    let folder = keys_folder(global)?;
+    let made = KeySet::open_or_generate(&folder, &|| NewKeys {
+        owner: owner_by_default(),
+        passphrase: None,
+    })?;
+    if made.new {
+        observer.note(&format!(
+            "made keys of your own, with which your images are signed, in {}: keep a copy of that \
+             folder in a safe place ('fortress-build keys --help')",
+            folder.display()
+        ));
+    }
+    Ok(made.keys)
+}
+
+/// What certificates call an owner who gave no name.
+pub(crate) fn owner_by_default() -> String {
+    let names = ["USER", "LOGNAME"].map(std::env::var);
+    let mut names = names.into_iter().flatten();
+    names
+        .find(|name| name.len() <= 32 && !name.trim().is_empty())
+        .unwrap_or_else(|| "owner".into())
+}
+
+/// The time, in seconds since 1970.
+pub(crate) fn now() -> Result<u64> {
+    Ok(SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("this machine's clock is before 1970")?
+        .as_secs())
 }
 
 /// Shows progress as the options say; from now on the first Ctrl-C asks the work to stop.
@@ -97,9 +146,6 @@ impl<'a> Context<'a> {
                 )),
         };
         check_mirrors(from.inputs, from.plan)?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .context("this machine's clock is before 1970")?;
         Ok(Settings {
             store: &self.store,
             client: &self.client,
@@ -114,7 +160,7 @@ impl<'a> Context<'a> {
             },
             output: from.output,
             strict: from.strict,
-            now: now.as_secs() as i64,
+            now: now()? as i64,
         })
     }
 }

@@ -55,6 +55,10 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
         if let Some(error) = cause.downcast_ref::<fortress_pipeline::Error>() {
             return (build_code(error), error.hint());
         }
+        if let Some(error) = cause.downcast_ref::<fortress_trust::Error>() {
+            let code = if error.is_cancelled() { 130 } else { 1 };
+            return (code, error.hint());
+        }
         if let Some(error) = cause.downcast_ref::<fortress_store::Error>() {
             let code = match error {
                 fortress_store::Error::Cancelled => 130,

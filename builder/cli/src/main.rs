@@ -12,11 +12,14 @@ mod commands;
 mod context;
 mod failure;
 mod options;
+mod passphrase;
 mod progress;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
-use commands::{boards, completions, doctor, image, lock, manual, plan, recipes, store, test};
+use commands::{
+    boards, completions, doctor, image, keys, lock, manual, plan, recipes, store, test,
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Boards(options) => boards::run(options, global),
         Command::Recipes(options) => recipes::run(options, global),
         Command::Lock(options) => lock::run(options, global),
+        Command::Keys(options) => keys::run(options, global),
         Command::Store(options) => store::run(options, global),
         Command::Doctor(options) => doctor::run(options, global),
         Command::Completions(options) => completions::run(options, Arguments::command()),

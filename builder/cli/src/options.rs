@@ -14,6 +14,13 @@ pub(crate) struct Global {
     /// The store of downloads [default: fortress/store in your cache folder]
     #[arg(long, global = true, value_name = "FOLDER", env = "FORTRESS_STORE")]
     pub(crate) store: Option<PathBuf>,
+    /// The folder of your keys [default: fortress/keys in your data folder]
+    #[arg(long, global = true, value_name = "FOLDER", env = "FORTRESS_KEYS")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Read the keys' passphrase from this file descriptor, up to the line's end, rather than ask
+    /// for it, for example --passphrase-fd 3 3< <(pass fortress)
+    #[arg(long, global = true, value_name = "NUMBER")]
+    pub(crate) passphrase_fd: Option<u32>,
     /// Machine-readable output: JSON on standard output, progress as JSON lines on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,

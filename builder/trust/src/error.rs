@@ -57,6 +57,12 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// Something is there already where public halves are to be written.
+    #[error("cannot export into {}: something is there already", folder.display())]
+    ExportThere {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// There is no home for key sets: neither `XDG_DATA_HOME` nor `HOME` is set.
     #[error("cannot tell where your keys are: neither XDG_DATA_HOME nor HOME is set")]
     NoHome,
@@ -169,6 +175,7 @@ impl Error {
                  retired/"
                     .into(),
             ),
+            Self::ExportThere { .. } => Some("name a folder that does not exist yet".into()),
             Self::NoHome => Some("name the folder: --keys FOLDER".into()),
             _ => None,
         }

@@ -10,11 +10,13 @@
 
 mod certificate;
 mod change;
+mod export;
 mod files;
 mod generate;
 mod open;
 mod owner_signer;
 
+pub use export::Export;
 pub use generate::{Made, NewKeys};
 pub use owner_signer::OwnerSigner;
 

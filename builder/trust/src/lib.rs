@@ -6,6 +6,7 @@
 
 pub mod authenticode;
 pub mod cms;
+mod date;
 mod error;
 mod keys;
 pub mod minisign;
@@ -22,7 +23,7 @@ mod signer;
 pub mod verity;
 
 pub use error::{Error, Result};
-pub use keys::{Holder, KeySet, Made, NewKeys, OwnerSigner};
+pub use keys::{Export, Holder, KeySet, Made, NewKeys, OwnerSigner};
 pub use passphrase::Passphrase;
 pub use public::{Certificate, PublicKey, PublicKeys, RetiredKey};
 pub use refusal::Refusal;

@@ -73,6 +73,17 @@ impl Certificate {
         hexadecimal(&Sha256::digest(&self.der))
     }
 
+    /// The key that it is for, and with it this certificate.
+    ///
+    /// # Errors
+    /// When it is not an RSA key of 2048 bits.
+    pub fn public_key(&self) -> Result<PublicKey, String> {
+        let info = &self.parsed.tbs_certificate.subject_public_key_info;
+        let der = info.to_der().map_err(|error| error.to_string())?;
+        let key = PublicKey::from_der(&der, Algorithm::Rsa2048Sha256)?;
+        Ok(key.with_certificate(Some(self.clone())))
+    }
+
     /// The RSA key that it is for.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use super::generate::{Draft, make, write_private, write_settings};
 use super::open::check_certificate;
-use super::{KeySet, RoleSettings, certificate, files};
+use super::{Holder, KeySet, RoleSettings, certificate, files};
+use crate::date::day;
 use crate::signer::CommandSigner;
 use crate::{Certificate, Error, Passphrase, PublicKey, Result, Role};
 use fortress_progress::Observer;
@@ -11,8 +12,8 @@ use std::io;
 use std::path::Path;
 
 impl KeySet {
-    /// Makes new keys for roles, in files. What was there before goes to `retired/`. `date`, as
-    /// `2026-11-22`, is when; `passphrase` has to be that of the set's encrypted keys, if it has
+    /// Makes new keys for roles, in files. What was there before goes to `retired/`. `time`, in
+    /// seconds since 1970, is when; `passphrase` has to be that of the set's encrypted keys, if it has
     /// any, and encrypts the new ones.
     ///
     /// # Errors
@@ -20,13 +21,15 @@ impl KeySet {
     pub fn rotate(
         &self,
         roles: &[Role],
-        date: &str,
+        time: u64,
         passphrase: Option<&Passphrase>,
     ) -> Result<Self> {
+        self.check_passphrase(roles, passphrase)?;
+        let date = day(time);
         let mut settings = self.settings.clone();
         let draft = self.draft()?;
         for role in roles {
-            self.retire(draft.path(), *role, date)?;
+            self.retire(draft.path(), *role, &date)?;
             settings.roles.remove(role);
             let (private, public) = make(self.owner(), *role, &self.folder)?;
             files::write_public(draft.path(), *role, &public)?;
@@ -48,7 +51,7 @@ impl KeySet {
         command: &[String],
         public: &PublicKey,
         given: Option<Certificate>,
-        date: &str,
+        time: u64,
         observer: &dyn Observer,
     ) -> Result<Self> {
         let signer = CommandSigner::new(command, public, observer);
@@ -70,12 +73,31 @@ impl KeySet {
             }
         };
         let draft = self.draft()?;
-        self.retire(draft.path(), role, date)?;
+        self.retire(draft.path(), role, &day(time))?;
         files::write_public(draft.path(), role, &key)?;
         let mut settings = self.settings.clone();
         let command = command.to_vec();
         settings.roles.insert(role, RoleSettings { command });
         self.finish(draft, &settings)
+    }
+
+    /// Holds the passphrase against a key that stays: all of a set's keys have the same one.
+    fn check_passphrase(&self, roles: &[Role], passphrase: Option<&Passphrase>) -> Result<()> {
+        let mut staying = self
+            .holders
+            .iter()
+            .filter(|(role, _)| !roles.contains(role));
+        let encrypted = staying.find_map(|(role, holder)| match holder {
+            Holder::File {
+                path,
+                encrypted: true,
+            } => Some((*role, path)),
+            _ => None,
+        });
+        match encrypted {
+            Some((role, path)) => self.private(role, path, passphrase).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// A copy of the set, to be changed.
@@ -111,11 +133,7 @@ impl KeySet {
         let Ok(key) = self.public.key(role) else {
             return Ok(());
         };
-        let fingerprint = key.fingerprint()?;
-        let short = fingerprint.get(..16).unwrap_or(&fingerprint);
-        let folder = draft
-            .join(files::RETIRED)
-            .join(format!("{role}-{date}-{short}"));
+        let folder = files::retired_folder(&draft.join(files::RETIRED), role, date, key)?;
         fs::create_dir_all(&folder).map_err(|error| Error::file("make", &folder, error))?;
         for path in [
             files::public_path(draft, role),

@@ -24,6 +24,18 @@ pub(super) fn certificate_path(folder: &Path, role: Role) -> PathBuf {
     folder.join(format!("{role}.crt"))
 }
 
+/// Where a key is kept once it is replaced, below `retired/`.
+pub(super) fn retired_folder(
+    retired: &Path,
+    role: Role,
+    date: &str,
+    key: &PublicKey,
+) -> Result<PathBuf> {
+    let fingerprint = key.fingerprint()?;
+    let short = fingerprint.get(..16).unwrap_or(&fingerprint);
+    Ok(retired.join(format!("{role}-{date}-{short}")))
+}
+
 /// The text of a file; none if there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>> {
     let failed = |error| Error::file("read", path, error);
@@ -38,7 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>> {
 }
 
 /// Writes a new file, for the owner alone if it is private, and sees to it that it is on the disk.
-pub(super) fn write(path: &Path, text: &str, private: bool) -> Result<()> {
+pub(super) fn write(path: &Path, content: &[u8], private: bool) -> Result<()> {
     let failed = |error| Error::file("write", path, error);
     let mut file = OpenOptions::new()
         .write(true)
@@ -46,15 +58,19 @@ pub(super) fn write(path: &Path, text: &str, private: bool) -> Result<()> {
         .mode(if private { 0o600 } else { 0o644 })
         .open(path)
         .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
     file.sync_all().map_err(failed)
 }
 
 /// Writes the public half of a key and its certificate.
 pub(super) fn write_public(folder: &Path, role: Role, key: &PublicKey) -> Result<()> {
-    write(&public_path(folder, role), &key.pem()?, false)?;
+    write(&public_path(folder, role), key.pem()?.as_bytes(), false)?;
     match key.certificate() {
-        Some(certificate) => write(&certificate_path(folder, role), &certificate.pem()?, false),
+        Some(certificate) => write(
+            &certificate_path(folder, role),
+            certificate.pem()?.as_bytes(),
+            false,
+        ),
         None => Ok(()),
     }
 }

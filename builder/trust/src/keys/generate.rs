@@ -131,13 +131,13 @@ pub(super) fn write_private(
     let pem = key
         .to_pem(passphrase)
         .map_err(|reason| Error::key(&path, reason))?;
-    files::write(&path, &pem, true)
+    files::write(&path, pem.as_bytes(), true)
 }
 
 pub(super) fn write_settings(folder: &Path, settings: &Settings) -> Result<()> {
     let path = folder.join(files::SETTINGS);
     let text = toml::to_string(settings).map_err(|error| Error::key(&path, error))?;
-    files::write(&path, &text, false)
+    files::write(&path, text.as_bytes(), false)
 }
 
 /// A folder beside the one that it is to become. Nothing in it counts before that, and it is gone
@@ -170,7 +170,7 @@ impl Draft {
     }
 
     /// Gives it its name, in one step.
-    fn publish(self, folder: &Path) -> std::io::Result<()> {
+    pub(super) fn publish(self, folder: &Path) -> std::io::Result<()> {
         sync(self.path())?;
         fs::rename(self.path(), folder)?;
         // It has moved: there is nothing to clean up.
