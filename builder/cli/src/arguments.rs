@@ -1,7 +1,8 @@
 //! What the command line takes: the commands, and what they share in `options`.
 
 use crate::commands::{
-    boards, completions, doctor, image, keys, lock, manual, plan, recipes, store, test,
+    attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
+    test,
 };
 use crate::options::Global;
 use clap::{Parser, Subcommand};
@@ -19,6 +20,9 @@ Exit codes:
   12   boot test: the machine crashed
   13   boot test: it could not be run
   14   boot test: the image was changed
+  20   not signed by you: a signature is missing, wrong, or by another key
+  21   damaged: an image is not what its manifest says
+  22   not one of ours: no image that fortress-build made
   130  interrupted";
 
 const EXAMPLES: &str = "\
@@ -44,6 +48,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Image(image::Options),
+    Sign(sign::Options),
+    Attach(attach::Options),
     Test(test::Options),
     Plan(plan::Options),
     Boards(boards::Options),

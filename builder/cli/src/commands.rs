@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+pub(crate) mod attach;
 pub(crate) mod boards;
 pub(crate) mod completions;
 pub(crate) mod doctor;
@@ -9,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod manual;
 pub(crate) mod plan;
 pub(crate) mod recipes;
+pub(crate) mod sign;
 pub(crate) mod store;
 mod table;
 pub(crate) mod test;

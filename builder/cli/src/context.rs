@@ -4,11 +4,11 @@ use crate::failure::Said;
 use crate::options::{Global, Inputs, Selection};
 use crate::progress::{Mode, Terminal};
 use anyhow::{Context as _, Result};
-use fortress_pipeline::{LockMode, Settings};
+use fortress_pipeline::{LockMode, Settings, Signing};
 use fortress_progress::Observer;
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
-use fortress_trust::{KeySet, NewKeys};
+use fortress_trust::{KeySet, NewKeys, PublicKeys};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -114,6 +114,8 @@ pub(crate) struct InputSettings<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) output: PathBuf,
     pub(crate) strict: bool,
+    pub(crate) keys: &'a PublicKeys,
+    pub(crate) signing: Signing<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -135,7 +137,7 @@ impl<'a> Context<'a> {
     }
 
     /// The settings of a build.
-    pub(crate) fn settings(&self, from: InputSettings<'_>) -> Result<Settings<'_>> {
+    pub(crate) fn settings<'s>(&'s self, from: InputSettings<'s>) -> Result<Settings<'s>> {
         let lock_path = match &from.inputs.lock {
             Some(path) => path.clone(),
             None => from_here(library(self.global)?.root())
@@ -160,6 +162,8 @@ impl<'a> Context<'a> {
             },
             output: from.output,
             strict: from.strict,
+            keys: from.keys,
+            signing: from.signing,
             now: now()? as i64,
         })
     }

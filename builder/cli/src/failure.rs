@@ -4,6 +4,9 @@ use crate::options::Global;
 use std::fmt;
 use std::process::ExitCode;
 
+/// The exit code of what the owner has not signed.
+pub(crate) const NOT_SIGNED: u8 = 20;
+
 /// An error of the command line itself, with its exit code and what to do about it.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -56,7 +59,11 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
             return (build_code(error), error.hint());
         }
         if let Some(error) = cause.downcast_ref::<fortress_trust::Error>() {
-            let code = if error.is_cancelled() { 130 } else { 1 };
+            let code = match error {
+                error if error.is_cancelled() => 130,
+                fortress_trust::Error::WrongSignature { .. } => NOT_SIGNED,
+                _ => 1,
+            };
             return (code, error.hint());
         }
         if let Some(error) = cause.downcast_ref::<fortress_store::Error>() {
@@ -86,6 +93,10 @@ fn build_code(error: &fortress_pipeline::Error) -> u8 {
     match error {
         error if error.is_cancelled() => 130,
         error if error.is_of_recipe() => 3,
+        Error::OtherKeys { .. } | Error::Trust(fortress_trust::Error::WrongSignature { .. }) => {
+            NOT_SIGNED
+        }
+        Error::Damaged { .. } => 21,
         Error::Archive(_) | Error::Store(_) | Error::Lock { .. } | Error::Package(_) => 4,
         _ => 1,
     }

@@ -18,7 +18,8 @@ mod progress;
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use commands::{
-    boards, completions, doctor, image, keys, lock, manual, plan, recipes, store, test,
+    attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
+    test,
 };
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Image(options) => image::run(options, global),
+        Command::Sign(options) => sign::run(options, global),
+        Command::Attach(options) => attach::run(options, global),
         Command::Test(options) => test::run(options, global),
         Command::Plan(options) => plan::run(options, global),
         Command::Boards(options) => boards::run(options, global),

@@ -122,11 +122,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The keys are not those that an image was built for.
-    #[error("{} was built for other keys: {role} has SHA-256 {built}, and yours {}", image.display(), given.as_deref().unwrap_or("is missing"))]
-    OtherKeys {
+    /// An image is not what was built.
+    #[error("cannot sign {}: {what} is not what its manifest says", path.display())]
+    Damaged {
         /// The image.
-        image: PathBuf,
+        path: PathBuf,
+        /// What of it.
+        what: String,
+    },
+    /// The keys are not those that an image was built for.
+    #[error("{what} is for other keys: its {role} key has SHA-256 {built}, and yours {}", given.as_deref().unwrap_or("is missing"))]
+    OtherKeys {
+        /// The image, or what of it is to be signed.
+        what: String,
         /// The first role whose key differs.
         role: Role,
         /// The key that the image was built for.
@@ -265,6 +273,7 @@ impl Error {
             Self::Archive(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Trust(error) => error.hint(),
+            Self::Damaged { .. } => Some("it was changed since it was built: build it again".into()),
             Self::OtherKeys { .. } => Some("'--keys FOLDER' names the key set; its public halves are enough to put signatures in ('fortress-build keys export')".into()),
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
             Self::Kernel { .. } => Some("the board's [kernel] tables name the kernel packages; 'fortress-build plan' shows which one is used".into()),

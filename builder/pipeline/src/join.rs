@@ -12,7 +12,7 @@ use fortress_disk::verity::{self, RootHash};
 use fortress_disk::{ImageFile, Region};
 use fortress_progress::{Observer, Unit};
 use fortress_recipe::PartitionKind;
-use fortress_trust::{Blank, Collected, PublicKeys, Requests, Signatures, Signer};
+use fortress_trust::{Blank, Collected, PublicKeys, Requests, Role, Signatures, Signer};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,10 @@ pub struct Join<'a> {
     pub keys: &'a PublicKeys,
     /// Signatures that were made elsewhere.
     pub signatures: &'a Signatures,
-    /// Who makes those that are missing; none: they are asked for.
-    pub signer: Option<&'a dyn Signer>,
+    /// Who makes those that are missing.
+    pub signer: &'a dyn Signer,
+    /// The roles whose keys that signer has; what others are to sign is asked for.
+    pub holds: &'a [Role],
     /// Who is told of the progress.
     pub observer: &'a dyn Observer,
 }
@@ -45,11 +47,66 @@ pub struct Joined {
     /// How many signatures there are.
     pub signatures: usize,
     /// What is still to be signed; none when all signatures are in their places.
-    pub requests: Option<(PathBuf, Requests)>,
+    pub requests: Option<Pending>,
 }
 
-/// Puts signatures into an image. As long as one is missing the image stays as it is; the signatures
-/// that are there are kept beside it, and the requests renewed.
+/// What there is, and what is missing, while signatures are missing.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Those that are there.
+    pub signatures: Signatures,
+    /// What is to be signed next.
+    pub requests: Requests,
+    /// Where the signatures are kept until the next time.
+    pub signatures_path: PathBuf,
+    /// Where the requests go.
+    pub requests_path: PathBuf,
+}
+
+impl Pending {
+    /// Writes both beside the image.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write(&self) -> Result<()> {
+        let signatures = self.signatures.to_json();
+        publish::write(&self.signatures_path, signatures.as_bytes())?;
+        publish::write(&self.requests_path, self.requests.to_json().as_bytes())
+    }
+}
+
+/// Signs what is asked for in a list of requests, away from the image.
+///
+/// # Errors
+/// When a request is for another key than the set has, or the signer does not sign.
+pub fn answer(
+    requests: &Requests,
+    keys: &PublicKeys,
+    signer: &dyn Signer,
+    holds: &[Role],
+) -> Result<Signatures> {
+    let mut signatures = Signatures::default();
+    for (request, key) in requests.iter() {
+        if !holds.contains(&request.role) {
+            continue;
+        }
+        let given = keys.key(request.role)?.fingerprint()?;
+        if given != key {
+            return Err(Error::OtherKeys {
+                what: request.what.clone(),
+                role: request.role,
+                built: key.to_owned(),
+                given: Some(given),
+            });
+        }
+        let signature = signer.sign(&request.borrow())?;
+        keys.verify(&request.borrow(), &signature)?;
+        signatures.insert(&request.borrow(), &signature);
+    }
+    Ok(signatures)
+}
+
+/// Puts signatures into an image. As long as one is missing, everything stays as it is.
 ///
 /// # Errors
 /// When the image was built for other keys, is not what its manifest says, a signature is wrong, or
@@ -97,25 +154,27 @@ pub fn join(join: &Join<'_>) -> Result<Joined> {
                 requests: None,
             });
         }
-        match join.signer {
-            Some(signer) => {
-                for (request, _) in requests.iter() {
-                    let signature = signer.sign(&request.borrow())?;
-                    known.insert(&request.borrow(), &signature);
-                }
+        let mut held = false;
+        for (request, _) in requests.iter() {
+            if join.holds.contains(&request.role) {
+                check(join.observer)?;
+                let signature = join.signer.sign(&request.borrow())?;
+                known.insert(&request.borrow(), &signature);
+                held = true;
             }
-            None => {
-                let path = beside.path(documents::REQUESTS);
-                let kept = beside.path(documents::SIGNATURES);
-                publish::write(&kept, used.to_json().as_bytes())?;
-                publish::write(&path, requests.to_json().as_bytes())?;
-                return Ok(Joined {
-                    manifest,
-                    manifest_path,
-                    signatures: used.len(),
-                    requests: Some((path, requests)),
-                });
-            }
+        }
+        if !held {
+            return Ok(Joined {
+                manifest,
+                manifest_path,
+                signatures: used.len(),
+                requests: Some(Pending {
+                    signatures_path: beside.path(documents::SIGNATURES),
+                    requests_path: beside.path(documents::REQUESTS),
+                    signatures: used,
+                    requests,
+                }),
+            });
         }
     }
 }
@@ -175,7 +234,7 @@ fn same_keys(manifest: &Manifest, keys: &PublicKeys, image: &Path) -> Result<()>
     for built in &manifest.keys {
         if !given.contains(built) {
             return Err(Error::OtherKeys {
-                image: image.to_owned(),
+                what: image.display().to_string(),
                 role: built.role,
                 built: built.sha256.clone(),
                 given: given
@@ -210,9 +269,9 @@ fn copy(image: &Path, manifest: &Manifest) -> Result<ImageFile> {
 /// Refuses an image that is not what its manifest says: whoever signs it would vouch for something
 /// that nobody built.
 fn must_be_what_was_built(image: &ImageFile, manifest: &Manifest, join: &Join<'_>) -> Result<()> {
-    let refused = |what: &str| Error::Document {
+    let refused = |what: &str| Error::Damaged {
         path: join.image.to_owned(),
-        reason: format!("{what} is not what its manifest says"),
+        what: what.to_owned(),
     };
     let mut found = manifest.clone();
     crate::digests::of_partitions(image.file(), &mut found)?;

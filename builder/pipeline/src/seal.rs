@@ -12,7 +12,7 @@ use fortress_disk::verity::RootHash;
 use fortress_recipe::{Firmware, PartitionKind, Plan};
 use fortress_store::Store;
 use fortress_tree::{Content, Tree};
-use fortress_trust::{Blank, PublicKeys, Signer, verity};
+use fortress_trust::{Blank, PublicKeys, Role, Signer, verity};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -64,6 +64,21 @@ pub(crate) fn write(boot: &Boot<'_>) -> Result<BootFacts> {
             raspberry_pi::write(boot)?;
             Ok(BootFacts::RaspberryPi(RaspberryPiFacts::default()))
         }
+    }
+}
+
+/// The roles whose keys sign a plan's image.
+pub fn roles(plan: &Plan) -> &'static [Role] {
+    match *plan.board.firmware {
+        Firmware::Uefi => &[
+            Role::Manifest,
+            Role::Pk,
+            Role::Kek,
+            Role::Db,
+            Role::Verity,
+            Role::Pcr,
+        ],
+        Firmware::RaspberryPi => &[Role::Manifest, Role::RaspberryPi],
     }
 }
 

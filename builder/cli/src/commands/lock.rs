@@ -3,6 +3,8 @@
 use super::print_json;
 use crate::context::{Context, InputSettings};
 use crate::options::{Global, Inputs, Selection};
+use fortress_pipeline::Signing;
+use fortress_trust::PublicKeys;
 use std::process::ExitCode;
 
 /// Resolve the packages of an image and write them down: name, version, size and SHA-256 of each
@@ -17,11 +19,15 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode> {
     let context = Context::new(global, &options.inputs)?;
     let plan = context.plan(&options.selection)?;
+    // Nothing is signed here.
+    let keys = PublicKeys::default();
     let settings = context.settings(InputSettings {
         inputs: &options.inputs,
         plan: &plan,
         output: "output".into(),
         strict: false,
+        keys: &keys,
+        signing: Signing::Later,
     })?;
     let sources = fortress_pipeline::sources(&plan, &settings)?;
     let lock = fortress_pipeline::lock(&plan, &sources, &settings)?;

@@ -98,8 +98,8 @@ fn read_manifest(image: &Path) -> Result<Manifest> {
         )));
     }
     let path = image.with_extension("manifest.json");
-    let read = std::fs::read_to_string(&path).map_err(anyhow::Error::from);
-    let manifest = read.and_then(|text| Ok(serde_json::from_str(&text)?));
+    let read = std::fs::read(&path).map_err(anyhow::Error::from);
+    let manifest = read.and_then(|text| Ok(Manifest::from_json(&text)?));
     manifest.map_err(|error| {
         impossible(format!(
             "cannot read {}, the manifest that was written beside the image: {error}",
