@@ -43,6 +43,12 @@ impl Measurement {
         }
     }
 
+    /// The sections that were added, in the order in which they are measured, with their digests.
+    pub fn sections(&self) -> impl Iterator<Item = (&'static str, &[u8; 32])> {
+        let sections = self.digests.iter();
+        sections.filter_map(|(place, digest)| Some((*SECTIONS.get(*place)?, digest)))
+    }
+
     /// PCR 11 (SHA-256) when systemd-stub starts the kernel.
     pub fn value(&self) -> [u8; 32] {
         self.digests.iter().fold([0; 32], |value, (place, digest)| {

@@ -1,9 +1,10 @@
 //! The build itself.
 
+use crate::digests::hexadecimal;
 use crate::documents::{self, Document};
 use crate::error::WRITE_IMAGE;
 use crate::identity::Identity;
-use crate::image::{Sealed, check, seal_root};
+use crate::image::{Sealed, check, seal_root, verity_salt};
 use crate::manifest::{self, Manifest};
 use crate::publish::{self, Outcome};
 use crate::seal::Boot;
@@ -105,6 +106,7 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
         kernel: kernel.release.clone(),
         command_line: boot::command_line(plan, &root_hash),
         root_hash: root_hash.to_string(),
+        verity_salt: hexadecimal(&verity_salt(&identity)),
         image: image_facts,
         machine: facts::machine(plan),
         partitions,

@@ -84,7 +84,7 @@ impl Disk {
         identity: &Identity,
     ) -> Result<RootHash> {
         let options = VerityOptions {
-            salt: identity.bytes("verity salt"),
+            salt: verity_salt(identity),
             uuid: identity.uuid("verity"),
         };
         let data = self.index(PartitionKind::Root)?;
@@ -125,6 +125,11 @@ impl Disk {
             _ => Covered::Digest,
         }
     }
+}
+
+/// What every block of the root is preceded by when it is hashed.
+pub(crate) fn verity_salt(identity: &Identity) -> [u8; 32] {
+    identity.bytes("verity salt")
 }
 
 /// The root in its place in the image, and what verifies it.

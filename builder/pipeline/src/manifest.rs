@@ -42,6 +42,9 @@ pub struct Manifest {
     pub command_line: String,
     /// dm-verity's root hash, in hexadecimal.
     pub root_hash: String,
+    /// What every block is preceded by when it is hashed, in hexadecimal: whoever sees the root pass
+    /// before its hash tree needs it.
+    pub verity_salt: String,
     /// The image file.
     pub image: ImageFacts,
     /// The machine that a boot test puts it in.
@@ -176,6 +179,8 @@ pub struct UefiFacts {
     pub pcr11: Vec<PcrFacts>,
     /// Every EFI program, by path.
     pub programs: Vec<ProgramFacts>,
+    /// Every other file.
+    pub files: Vec<FileFacts>,
 }
 
 /// The value of a register in a phase of the boot.
@@ -196,6 +201,27 @@ pub struct ProgramFacts {
     pub sha256: String,
     /// Authenticode digest (SHA-256): what is signed.
     pub authenticode: String,
+    /// Of a unified kernel image the sections that are measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<SectionFacts>,
+}
+
+/// A section of an EFI program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionFacts {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its contents, without padding.
+    pub sha256: String,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Path on its partition.
+    pub path: String,
+    /// SHA-256.
+    pub sha256: String,
 }
 
 /// The image file.

@@ -3,11 +3,11 @@
 use crate::boot::{command_line, write_file};
 use crate::digests::hexadecimal;
 use crate::identity::Identity;
-use crate::manifest::{BootFacts, PcrFacts, ProgramFacts, UefiFacts};
+use crate::manifest::{BootFacts, FileFacts, PcrFacts, ProgramFacts, SectionFacts, UefiFacts};
 use crate::seal::{Boot, next_round, time};
 use crate::volume::{BootVolume, changed};
 use crate::{Error, Result};
-use fortress_boot::measure;
+use fortress_boot::measure::{self, Measurement};
 use fortress_boot::pe::{Image, signature};
 use fortress_boot::uki::{self, SBAT, UkiSections};
 use fortress_disk::Region;
@@ -17,6 +17,7 @@ use fortress_recipe::{Architecture, PartitionKind, Plan};
 use fortress_tree::{Content, Tree, TreePath};
 use fortress_trust::pcr::{self, PhaseValue};
 use fortress_trust::{Blank, PublicKeys, Role, Signer, authenticode, secure_boot};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -43,19 +44,29 @@ pub(crate) fn write(boot: &Boot<'_>) -> Result<BootFacts> {
     let tree = efi_files(boot)?;
     fat::write(&tree, &options, boot.image, esp.offset)?;
     let trust = &boot.plan.trust;
-    let programs = tree
-        .iter()
-        .filter(|(path, node)| !node.is_directory() && path.as_str().ends_with_efi());
+    let files = tree.iter().filter(|(_, node)| !node.is_directory());
+    let (programs, files): (Vec<_>, Vec<_>) = files
+        .map(|(path, _)| path.relative().to_owned())
+        .partition(|path| path.ends_with_efi());
     Ok(BootFacts::Uefi(UefiFacts {
         enroll: trust.secure_boot.enroll.as_str().to_owned(),
         microsoft: *trust.secure_boot.microsoft,
         uki: format!("EFI/Linux/{}", uki_name(boot.plan)),
         pcr11: Vec::new(),
         programs: programs
-            .map(|(path, _)| ProgramFacts {
-                path: path.relative().to_owned(),
+            .into_iter()
+            .map(|path| ProgramFacts {
+                path,
                 sha256: String::new(),
                 authenticode: String::new(),
+                sections: Vec::new(),
+            })
+            .collect(),
+        files: files
+            .into_iter()
+            .map(|path| FileFacts {
+                path,
+                sha256: String::new(),
             })
             .collect(),
     }))
@@ -92,8 +103,9 @@ pub(crate) fn sign(
     {
         partition.program(program, &mut signed, keys, signer)?;
     }
-    let values = partition.policy(&facts.uki, keys, signer)?;
-    facts.pcr11 = values
+    let measured = partition.policy(&facts.uki, keys, signer)?;
+    facts.pcr11 = measured
+        .phases()
         .into_iter()
         .map(|value| PcrFacts {
             phase: value.phase,
@@ -108,6 +120,21 @@ pub(crate) fn sign(
         .filter(|one| one.path == facts.uki)
     {
         partition.program(program, &mut signed, keys, signer)?;
+        program.sections = measured
+            .sections()
+            .map(|(name, digest)| SectionFacts {
+                name: name.to_owned(),
+                sha256: hexadecimal(digest),
+            })
+            .collect();
+    }
+    for file in &mut facts.files {
+        let mut bytes = Vec::new();
+        partition
+            .file(&file.path)?
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::io("read", &file.path, source))?;
+        file.sha256 = hexadecimal(&Sha256::digest(&bytes));
     }
     Ok(())
 }
@@ -164,22 +191,21 @@ impl BootVolume<'_> {
         Ok(())
     }
 
-    /// Signs the policy of PCR 11, and gives its values.
+    /// Signs the policy of PCR 11, and gives what is measured.
     fn policy(
         &self,
         path: &str,
         keys: &PublicKeys,
         signer: &dyn Signer,
-    ) -> Result<Vec<PhaseValue>> {
+    ) -> Result<Measurement> {
         let mut file = self.file(path)?;
         let image = headers(path, &mut file)?;
         let section = image
             .section(".pcrsig")
             .ok_or_else(|| changed(PARTITION, path, "it has no section .pcrsig"))?;
-        let values = measure::measure(&image, &mut file)
-            .map_err(|error| changed(PARTITION, path, &error.to_string()))?
-            .phases();
-        let text = pcr::sign(keys, signer, path, &values)?;
+        let measured = measure::measure(&image, &mut file)
+            .map_err(|error| changed(PARTITION, path, &error.to_string()))?;
+        let text = pcr::sign(keys, signer, path, &measured.phases())?;
         if text.len() as u64 != u64::from(section.length()) {
             return Err(changed(
                 PARTITION,
@@ -190,7 +216,7 @@ impl BootVolume<'_> {
         file.seek(SeekFrom::Start(section.raw_offset.into()))
             .and_then(|_| file.write_all(text.as_bytes()))
             .map_err(|source| Error::io("write", path, source))?;
-        Ok(values)
+        Ok(measured)
     }
 }
 

@@ -88,6 +88,18 @@ pub fn verify_detached<'a>(
     verify(&message, digest, accepted)
 }
 
+/// The certificates that a message carries, whoever put them there; none if it cannot be read.
+pub fn certificates(der: &[u8]) -> Vec<Certificate> {
+    let carried = read(der).ok().and_then(|message| message.certificates);
+    let certificates = carried.iter().flat_map(|set| set.0.iter());
+    certificates
+        .filter_map(|certificate| match certificate {
+            CertificateChoices::Certificate(one) => Certificate::from_der(&one.to_der().ok()?).ok(),
+            CertificateChoices::Other(_) => None,
+        })
+        .collect()
+}
+
 /// What is to be signed, and how.
 pub(crate) struct Message<'a> {
     pub(crate) role: Role,
