@@ -16,9 +16,11 @@ mod partitions;
 mod refusal;
 mod resolver;
 mod signature;
+mod test;
 
 pub use refusal::Refusal;
 pub use resolver::resolve;
+pub use test::{FirmwareOutcome, MachineReport, RaspberryPiReport, RaspberryPiTest, run};
 
 use rsa::RsaPublicKey;
 use serde::Serialize;
