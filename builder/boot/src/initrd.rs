@@ -37,6 +37,8 @@ pub struct StateSupport {
     pub encrypted: bool,
     /// It seals keys in a TPM 2 and has them given back. Takes `encrypted` too.
     pub tpm: bool,
+    /// It makes swap.
+    pub swap: bool,
     /// It reads keys from a USB stick with FAT. Takes `encrypted` too.
     pub key_stick: bool,
 }

@@ -80,6 +80,7 @@ pub(crate) fn support(plan: &Plan) -> StateSupport {
     StateSupport {
         encrypted: *plan.var.encrypt != Encryption::None,
         tpm: plan.var.uses_tpm(),
+        swap: plan.swap.size.is_some(),
         key_stick: plan.var.uses_key_file(),
     }
 }

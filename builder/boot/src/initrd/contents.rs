@@ -37,6 +37,7 @@ pub(super) fn parts(state: StateSupport) -> impl Iterator<Item = &'static Part> 
         (true, &ROOT),
         (state.encrypted, &ENCRYPTED),
         (state.tpm, &TPM),
+        (state.swap, &SWAP),
         (state.key_stick, &KEY_STICK),
     ]
     .into_iter()
@@ -102,9 +103,15 @@ static ENCRYPTED: Part = Part {
     ],
     libraries: &[],
     optional: &[],
-    // What encrypts for dm-crypt, by the names that the kernel asks for; and how cryptsetup asks
-    // the kernel for it.
-    modules: &["dm-crypt", "crypto-aes", "crypto-xts", "algif_skcipher"],
+    // What encrypts for dm-crypt, by the names that the kernel asks for; how cryptsetup asks the
+    // kernel for it; how systemd-repart reaches a partition that is not in the table yet.
+    modules: &[
+        "dm-crypt",
+        "crypto-aes",
+        "crypto-xts",
+        "algif_skcipher",
+        "loop",
+    ],
 };
 
 /// Seals keys in a TPM 2, and has them given back.
@@ -119,6 +126,14 @@ static TPM: Part = Part {
     optional: &[],
     // The variables of UEFI say whether Secure Boot is on and what systemd-stub measured.
     modules: &["efivarfs"],
+};
+
+/// Makes swap.
+static SWAP: Part = Part {
+    programs: &["/usr/sbin/mkswap"],
+    libraries: &[],
+    optional: &[],
+    modules: &[],
 };
 
 /// Reads keys from a stick with FAT.
