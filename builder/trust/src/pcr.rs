@@ -10,6 +10,7 @@ use crate::verity::digest;
 use crate::{Error, PublicKey, PublicKeys, Refusal, Result, Role, Signer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rsa::pkcs1::EncodeRsaPublicKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,7 +44,7 @@ struct Json {
 #[serde(deny_unknown_fields)]
 struct Entry {
     pcrs: Vec<u32>,
-    /// SHA-256 of the public key.
+    /// SHA-256 of the public key: see [`fingerprint`].
     pkfp: String,
     /// The policy's digest.
     pol: String,
@@ -72,7 +73,11 @@ pub fn sign(
     what: &str,
     values: &[PhaseValue],
 ) -> Result<String> {
-    let fingerprint = public.key(Role::Pcr)?.fingerprint()?;
+    let failed = |reason| Error::Document {
+        kind: "signed PCR policy",
+        reason,
+    };
+    let fingerprint = fingerprint(public.key(Role::Pcr)?).map_err(failed)?;
     let entry = |value: &PhaseValue| {
         let policy = policy_digest(&value.value);
         let what = format!("{what}, PCR 11 in phase {}", value.phase);
@@ -88,10 +93,7 @@ pub fn sign(
     let json = Json {
         sha256: values.iter().map(entry).collect::<Result<_>>()?,
     };
-    let mut text = serde_json::to_string(&json).map_err(|error| Error::Document {
-        kind: "signed PCR policy",
-        reason: error.to_string(),
-    })?;
+    let mut text = serde_json::to_string(&json).map_err(|error| failed(error.to_string()))?;
     text.push('\n');
     Ok(text)
 }
@@ -106,7 +108,7 @@ pub fn verify(section: &[u8], values: &[PhaseValue], key: &PublicKey) -> Result<
         return Err(Refusal::malformed("it is longer than 64 KiB"));
     }
     let json: Json = serde_json::from_slice(section).map_err(Refusal::malformed)?;
-    let fingerprint = key.fingerprint().map_err(Refusal::malformed)?;
+    let fingerprint = fingerprint(key).map_err(Refusal::Malformed)?;
     if json.sha256.len() != values.len() {
         return Err(Refusal::malformed(format!(
             "it has {} policies instead of {}",
@@ -152,4 +154,14 @@ fn verify_entry(
             found: format!("{} in phase {}", hexadecimal(&expected), value.phase),
         }),
     }
+}
+
+/// What systemd knows a key by: the SHA-256 of RSAPublicKey (RFC 8017, appendix A.1.1), which is the
+/// key without the words around it that say of what kind it is.
+fn fingerprint(key: &PublicKey) -> Result<String, String> {
+    let PublicKey::Rsa { key, .. } = key else {
+        return Err("the key is none for RSA".into());
+    };
+    let der = key.to_pkcs1_der().map_err(|error| error.to_string())?;
+    Ok(hexadecimal(&Sha256::digest(der.as_bytes())))
 }
