@@ -2,7 +2,7 @@
 
 use crate::commands::{
     attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
-    test,
+    test, verify,
 };
 use crate::options::Global;
 use clap::{Parser, Subcommand};
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Image(image::Options),
     Sign(sign::Options),
     Attach(attach::Options),
+    Verify(verify::Options),
     Test(test::Options),
     Plan(plan::Options),
     Boards(boards::Options),

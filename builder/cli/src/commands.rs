@@ -14,6 +14,7 @@ pub(crate) mod sign;
 pub(crate) mod store;
 mod table;
 pub(crate) mod test;
+pub(crate) mod verify;
 
 /// Prints a result as JSON.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

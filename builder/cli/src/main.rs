@@ -19,7 +19,7 @@ use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use commands::{
     attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
-    test,
+    test, verify,
 };
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Image(options) => image::run(options, global),
         Command::Sign(options) => sign::run(options, global),
         Command::Attach(options) => attach::run(options, global),
+        Command::Verify(options) => verify::run(options, global),
         Command::Test(options) => test::run(options, global),
         Command::Plan(options) => plan::run(options, global),
         Command::Boards(options) => boards::run(options, global),

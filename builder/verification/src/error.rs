@@ -17,6 +17,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The image cannot be read.
+    #[error("cannot read the image")]
+    Image(#[source] io::Error),
     /// Keys that nothing can be verified with.
     #[error("cannot verify without the owner's public key: {0}")]
     Keys(String),

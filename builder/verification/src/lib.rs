@@ -21,35 +21,18 @@
 //! ```
 
 mod error;
+mod judge;
+mod measured;
+mod parts;
+mod root;
+mod signature;
 mod subject;
+mod table;
+mod trusted;
+mod uefi;
 mod verdict;
 
 pub use error::{Error, Result};
+pub use judge::{manifest, verify};
 pub use subject::{Form, Subject};
 pub use verdict::{Bytes, Check, Fault, Finding, MOST_FINDINGS, Outcome, Verdict};
-
-use fortress_progress::Observer;
-use fortress_trust::PublicKeys;
-
-/// Verifies an image with the owner's public keys: all of it, and all that is wrong is told. Keys
-/// that are missing leave their signatures unchecked, which the verdict's notes say; the key of the
-/// manifest must be there.
-///
-/// # Errors
-/// When a file cannot be read, there is no key for the manifest, or the observer says stop.
-pub fn verify(
-    subject: &Subject,
-    keys: &PublicKeys,
-    observer: &dyn Observer,
-) -> Result<Verdict> {
-    if observer.cancelled() {
-        return Err(Error::Cancelled);
-    }
-    keys.ed25519()
-        .map_err(|error| Error::Keys(error.to_string()))?;
-    let mut findings = verdict::Findings::default();
-    if !subject.manifest().is_file() {
-        findings.wrong(Fault::Foreign, "manifest", "there is none");
-    }
-    Ok(findings.verdict())
-}

@@ -1,0 +1,208 @@
+//! The verification as a whole.
+
+use crate::measured::{self, Found, Measured};
+use crate::parts::{Cover, HEAD, Part, Parts, TAIL, is_slot_b};
+use crate::subject::{Form, Subject};
+use crate::trusted::Trusted;
+use crate::uefi::{self, Esp};
+use crate::verdict::{Fault, Finding, Findings, Verdict};
+use crate::{Error, Result, root, signature, table};
+use fortress_filesystem::ReadAt;
+use fortress_pipeline::manifest::{BootFacts, Manifest};
+use fortress_progress::Observer;
+use fortress_trust::PublicKeys;
+use std::path::Path;
+
+/// Verifies an image with the owner's public keys: all of it, and all that is wrong is told. Keys
+/// that are missing leave their signatures to the fingerprints in the signed manifest; the key of the
+/// manifest must be there.
+///
+/// # Errors
+/// When a file cannot be read, there is no key for the manifest, or the observer says stop.
+pub fn verify(subject: &Subject, keys: &PublicKeys, observer: &dyn Observer) -> Result<Verdict> {
+    let mut findings = Findings::default();
+    let Some(manifest) = signature::read(subject.manifest(), keys, &mut findings)? else {
+        return Ok(findings.verdict());
+    };
+    let Some(parts) = Parts::new(&manifest, &mut findings) else {
+        return Ok(findings.verdict());
+    };
+    let trusted = Trusted::new(keys, &manifest, &mut findings);
+    let judge = Judge {
+        form: subject.form(),
+        length: subject.length(),
+        manifest: &manifest,
+        parts: &parts,
+        trusted: &trusted,
+    };
+    let measured = measured::measure(subject.file(), subject.length(), &parts, observer)?;
+    judge
+        .all(subject.file(), &measured, &mut findings)
+        .map_err(Error::Image)?;
+    Ok(findings.verdict())
+}
+
+/// Reads the manifest of a subject and checks the signature on it, and looks at nothing else: quick.
+/// There is no manifest if none could be read; whose signature is not the owner's is in the verdict.
+///
+/// # Errors
+/// When a file cannot be read, or there is no key for the manifest.
+pub fn manifest(path: &Path, keys: &PublicKeys) -> Result<(Option<Manifest>, Verdict)> {
+    let mut findings = Findings::default();
+    let manifest = signature::read(path, keys, &mut findings)?;
+    Ok((manifest, findings.verdict()))
+}
+
+/// What an image is judged by.
+pub(crate) struct Judge<'a> {
+    pub(crate) form: Form,
+    /// Of the image, or the disk that it is on.
+    pub(crate) length: u64,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) parts: &'a Parts,
+    pub(crate) trusted: &'a Trusted<'a>,
+}
+
+impl Judge<'_> {
+    /// Judges what was measured, and what can be read of the image.
+    pub(crate) fn all(
+        &self,
+        source: &dyn ReadAt,
+        measured: &Measured,
+        findings: &mut Findings,
+    ) -> std::io::Result<()> {
+        let there = table::check(
+            source,
+            self.length,
+            self.form,
+            self.manifest,
+            self.parts,
+            measured,
+            findings,
+        );
+        if !there {
+            return Ok(());
+        }
+        self.lengths(findings);
+        for (part, found) in self.parts.list.iter().zip(&measured.parts) {
+            self.part(part, found.as_ref(), findings);
+        }
+        if let Some(structure) = root::structure(source, self.parts) {
+            root::check(self.parts, measured, &structure, findings);
+        } else if self.parts.root().is_some() {
+            return Err(std::io::ErrorKind::WouldBlock.into());
+        }
+        self.boot(source, measured, findings)
+    }
+
+    fn lengths(&self, findings: &mut Findings) {
+        let (length, wanted) = (self.length, self.parts.length);
+        if length < wanted {
+            let reason = format!("it is cut off: {length} bytes of {wanted} are there");
+            findings.wrong(Fault::Damaged, "image", reason);
+        } else if length > wanted && self.form != Form::Device {
+            let reason = format!("it has {length} bytes, and the manifest says {wanted}");
+            findings.wrong(Fault::Damaged, "image", reason);
+        } else if length > wanted {
+            findings.note(format!(
+                "the disk has {length} bytes: the image ends at byte {wanted}, and what is behind it is not covered"
+            ));
+        }
+    }
+
+    /// Judges a part by its digest, or by its zeros.
+    fn part(&self, part: &Part, found: Option<&Found>, findings: &mut Findings) {
+        let partition = part
+            .partition
+            .and_then(|index| self.manifest.partitions.get(index));
+        match (part.cover, found) {
+            (_, None) => findings.add(Finding {
+                fault: Fault::Damaged,
+                reason: "it is not all there".into(),
+                part: part.name.clone(),
+                bytes: Some(part.region.into()),
+                belongs_to: None,
+            }),
+            (Cover::Zeros, Some(Found::Filled(filled))) if !filled.is_empty() => {
+                if self.form == Form::Device && partition.is_some_and(is_slot_b) {
+                    findings.note(format!("{} holds another version, not covered", part.name));
+                    return;
+                }
+                for bytes in filled {
+                    findings.add(Finding {
+                        fault: Fault::Damaged,
+                        reason: "there should be zeros".into(),
+                        part: part.name.clone(),
+                        bytes: Some((*bytes).into()),
+                        belongs_to: None,
+                    });
+                }
+            }
+            (Cover::Zeros, _) => findings.right(&part.name, "zeros"),
+            (Cover::Digest(wanted), Some(Found::Digest(found))) => {
+                let explained = [HEAD, TAIL].contains(&part.name.as_str())
+                    || partition.is_some_and(|one| one.purpose == "esp");
+                if explained {
+                    return;
+                }
+                if wanted == *found {
+                    findings.right(&part.name, "SHA-256 is the manifest's");
+                } else {
+                    findings.add(Finding {
+                        fault: Fault::Damaged,
+                        reason: "its SHA-256 is not the manifest's".into(),
+                        part: part.name.clone(),
+                        bytes: Some(part.region.into()),
+                        belongs_to: None,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges what starts the root.
+    fn boot(
+        &self,
+        source: &dyn ReadAt,
+        measured: &Measured,
+        findings: &mut Findings,
+    ) -> std::io::Result<()> {
+        match &self.manifest.boot {
+            BootFacts::Uefi(facts) => {
+                uefi::root_hash_signature(
+                    source,
+                    self.parts,
+                    self.manifest,
+                    self.trusted,
+                    findings,
+                )?;
+                let Some(part) = self.parts.purpose(self.manifest, "esp") else {
+                    findings.wrong(Fault::Foreign, signature::MANIFEST, "it has no ESP");
+                    return Ok(());
+                };
+                let esp = Esp {
+                    source,
+                    part,
+                    manifest: self.manifest,
+                    facts,
+                    trusted: self.trusted,
+                    used: self.form == Form::Device,
+                    same: self.is_same(part, measured),
+                };
+                esp.check(findings)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_same(&self, part: &Part, measured: &Measured) -> bool {
+        let found = self.parts.list.iter().zip(&measured.parts);
+        found
+            .filter(|(one, _)| *one == part)
+            .any(|(one, found)| match (one.cover, found) {
+                (Cover::Digest(wanted), Some(Found::Digest(found))) => wanted == *found,
+                _ => false,
+            })
+    }
+}
