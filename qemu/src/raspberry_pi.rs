@@ -14,15 +14,17 @@ mod fat;
 mod kernel;
 mod partitions;
 mod refusal;
+mod render;
 mod resolver;
 mod signature;
 mod test;
 
 pub use refusal::Refusal;
 pub use resolver::resolve;
+/// The form in which a board's owner is known.
+pub use rsa::RsaPublicKey;
 pub use test::{FirmwareOutcome, MachineReport, RaspberryPiReport, RaspberryPiTest, run};
 
-use rsa::RsaPublicKey;
 use serde::Serialize;
 use std::path::PathBuf;
 

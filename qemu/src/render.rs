@@ -98,7 +98,7 @@ fn test_case(check: &Check) -> String {
 }
 
 /// Text for XML 1.0: its five special characters as references, what XML cannot hold replaced.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -116,14 +116,14 @@ fn escape(text: &str) -> String {
 }
 
 /// Text from the guest for a terminal: without control characters.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|own| if own.is_control() { '\u{fffd}' } else { own })
         .collect()
 }
 
 /// A name and what there is to say of it, in lines of 80 characters where words allow it.
-fn field(out: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+pub(crate) fn field(out: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
     write!(out, "  {name:<10}")?;
     let mut column = INDENT;
     for word in text.split(' ') {

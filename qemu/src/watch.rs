@@ -83,6 +83,8 @@ const FIRMWARE_RESTARTS: u32 = 2;
 const ENROLLED: &str = "Secure Boot keys successfully enrolled";
 /// What the kernel's EFI stub says, with a verified kernel in its hands.
 const SECURE_BOOT_ON: &str = "UEFI Secure Boot is enabled";
+/// How long after a question the answer is typed: a program asks, and then listens.
+const REACTION: Duration = Duration::from_millis(300);
 const TICK: Duration = Duration::from_millis(200);
 
 pub(crate) struct Watch<'a> {
@@ -101,6 +103,7 @@ pub(crate) struct Watch<'a> {
     restarts: u32,
     /// How much of what is to be typed was typed.
     typed: usize,
+    types_at: Option<Instant>,
     enrolled: Option<f64>,
     enrolled_ever: bool,
     /// Whether this boot's console said that Secure Boot is on.
@@ -141,6 +144,7 @@ impl<'a> Watch<'a> {
             heard: false,
             restarts: 0,
             typed: 0,
+            types_at: None,
             enrolled: None,
             enrolled_ever: false,
             secure_boot: false,
@@ -204,6 +208,7 @@ impl<'a> Watch<'a> {
                 }
                 None => {}
             }
+            self.type_what_is_due();
             let now = Instant::now();
             let interactive = self.bench.test.interactive;
             if let Some((until, end)) = &self.ending {
@@ -294,11 +299,21 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Types what is next, if this is what it is to follow.
+    /// Sees to it that what is next is typed, if this is what it is to follow.
     fn type_after(&mut self, line: &str) {
         if let Some(next) = self.bench.test.typed.get(self.typed)
+            && self.types_at.is_none()
             && line.contains(&next.after)
         {
+            self.types_at = Some(Instant::now() + REACTION);
+        }
+    }
+
+    fn type_what_is_due(&mut self) {
+        if let Some(next) = self.bench.test.typed.get(self.typed)
+            && self.types_at.is_some_and(|at| Instant::now() >= at)
+        {
+            self.types_at = None;
             self.typed += 1;
             self.machine.type_text(&next.text);
         }

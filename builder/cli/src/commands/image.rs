@@ -85,6 +85,7 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             &built.image,
             &built.manifest,
             &test::BootOptions::default(),
+            Some(keys.public()),
             &context.terminal,
         )?),
         false => None,

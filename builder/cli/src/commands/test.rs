@@ -1,5 +1,7 @@
 //! `test`: boots an image under QEMU and reads its health report.
 
+mod raspberry_pi;
+
 use super::doctor::install_lines;
 use super::print_json;
 use crate::context;
@@ -7,13 +9,18 @@ use crate::failure::Said;
 use crate::options::Global;
 use anyhow::{Context as _, Result};
 use fortress_pipeline::ListeningSocket;
-use fortress_pipeline::manifest::Manifest;
+use fortress_pipeline::manifest::{BootFacts, Manifest};
 use fortress_progress::Observer;
+use fortress_qemu::raspberry_pi::RaspberryPiReport;
 use fortress_qemu::{
     AllowedSocket, Alteration, Architecture, BootTest, DiskInterface, DoctorOptions, Expectation,
     Protocol, RebootBy, Report, Step, doctor,
 };
 use fortress_recipe::Plan;
+use fortress_trust::{KeySet, PublicKeys};
+use raspberry_pi::BoardOption;
+use serde::Serialize;
+use std::fmt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +29,9 @@ use std::time::Duration;
 /// Boot an image under QEMU and read its health report
 ///
 /// The image is opened read-only: the machine writes to an overlay, and the image's hash is compared
-/// before and after. The machine boots, reports, is reset, boots again and reports again.
+/// before and after. The machine boots, reports, is reset, boots again and reports again. Of an image
+/// for Raspberry Pis the board's firmware is played, and what it would start is started on machines
+/// that stand in for the board.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The image; its manifest lies beside it
@@ -46,6 +55,9 @@ pub(crate) struct BootOptions {
     /// Boot once only
     #[arg(long)]
     once: bool,
+    /// The Raspberry Pi whose firmware is played [default: the image's own board]
+    #[arg(long, value_name = "BOARD", value_enum)]
+    board: Option<BoardOption>,
     /// Flip a byte of the root partition in the machine's overlay, and expect that it is caught
     #[arg(long)]
     tamper: bool,
@@ -63,6 +75,7 @@ impl Default for BootOptions {
             work: None,
             timeout: 600,
             once: false,
+            board: None,
             tamper: false,
             keep: false,
             interactive: false,
@@ -77,7 +90,12 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
         quiet: global.quiet || options.boot.interactive,
         ..global.clone()
     })?;
-    let report = boot(&options.image, &manifest, &options.boot, &terminal)?;
+    let keys = match manifest.boot {
+        BootFacts::RaspberryPi(_) => context::keys(global).ok(),
+        _ => None,
+    };
+    let keys = keys.as_ref().map(KeySet::public);
+    let report = boot(&options.image, &manifest, &options.boot, keys, &terminal)?;
     if let Some(path) = &options.junit {
         std::fs::write(path, report.to_junit())
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -150,13 +168,50 @@ fn architecture(name: &str) -> Result<Architecture> {
     }
 }
 
-/// Boots an image.
+/// What came of a boot test.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Tested {
+    /// On one machine.
+    Machine(Box<Report>),
+    /// As a Raspberry Pi.
+    RaspberryPi(Box<RaspberryPiReport>),
+}
+
+impl Tested {
+    /// The program's exit status.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Machine(report) => report.exit_code(),
+            Self::RaspberryPi(report) => report.exit_code(),
+        }
+    }
+
+    fn to_junit(&self) -> String {
+        match self {
+            Self::Machine(report) => report.to_junit(),
+            Self::RaspberryPi(report) => report.to_junit(),
+        }
+    }
+}
+
+impl fmt::Display for Tested {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine(report) => report.fmt(out),
+            Self::RaspberryPi(report) => report.fmt(out),
+        }
+    }
+}
+
+/// Boots an image. `keys` are those of a board's owner, by which a Raspberry Pi knows what to start.
 pub(crate) fn boot(
     image: &Path,
     manifest: &Manifest,
     options: &BootOptions,
+    keys: Option<&PublicKeys>,
     observer: &dyn Observer,
-) -> Result<Report> {
+) -> Result<Tested> {
     let work = options
         .work
         .clone()
@@ -170,9 +225,10 @@ pub(crate) fn boot(
     test.disk = match machine.disk.as_str() {
         "virtio-blk" => DiskInterface::Virtio,
         "nvme" => DiskInterface::Nvme,
+        "sd" => DiskInterface::SdCard,
         other => {
             return Err(impossible(format!(
-                "there is no boot test with disk {other:?}; it can be virtio-blk or nvme"
+                "there is no boot test with disk {other:?}; it can be virtio-blk, nvme or sd"
             )));
         }
     };
@@ -190,7 +246,14 @@ pub(crate) fn boot(
     } else if !options.once {
         test.plan.push(Step::Reboot(RebootBy::Reset));
     }
-    Ok(fortress_qemu::run(&test, observer)?)
+    if let BootFacts::RaspberryPi(_) = manifest.boot {
+        let (board, once) = (options.board, options.once);
+        let report = raspberry_pi::boot(test, manifest, board, once, keys, observer)?;
+        return Ok(Tested::RaspberryPi(Box::new(report)));
+    }
+    Ok(Tested::Machine(Box::new(fortress_qemu::run(
+        &test, observer,
+    )?)))
 }
 
 /// A socket that may listen, as the manifest writes it: `udp:51820`.
