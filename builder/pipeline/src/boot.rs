@@ -4,7 +4,7 @@ use crate::{Error, Result, state};
 use fortress_boot::initrd::{self, InitrdSettings};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_disk::verity::RootHash;
-use fortress_recipe::Plan;
+use fortress_recipe::{Plan, VeritySignature};
 use fortress_store::{Digest, Store};
 use fortress_tree::{Content, Tree, TreePath};
 use std::collections::BTreeMap;
@@ -108,6 +108,9 @@ pub(crate) fn command_line(plan: &Plan, root_hash: &RootHash) -> String {
         .collect();
     let root_hash = format!("roothash={root_hash}");
     parts.push(&root_hash);
+    if *plan.trust.verity_signature == VeritySignature::Always {
+        parts.push("dm_verity.require_signatures=1");
+    }
     parts.join(" ")
 }
 

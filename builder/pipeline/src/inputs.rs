@@ -48,6 +48,7 @@ pub fn sources(plan: &Plan, settings: &Settings<'_>) -> Result<Vec<Source>> {
                 keys: keys.collect::<Result<_>>()?,
                 only: values(&archive.only),
                 priority: archive.priority.value,
+                grace: i64::from(archive.grace.value) * 86_400,
             })
         })
         .collect()

@@ -139,6 +139,8 @@ fn sign_root_hash(
     };
     let root_hash: RootHash = manifest.root_hash.parse()?;
     let mut bytes = verity::sign(keys, signer, "root hash", &root_hash.0)?;
+    // A line, which the initrd's shell can read.
+    bytes.push(b'\n');
     bytes.resize(bytes.len().next_multiple_of(4096), 0);
     if bytes.len() as u64 > partition.length {
         return Err(Error::Partition {

@@ -11,6 +11,8 @@ use fortress_tree::{Tree, TreePath};
 const SETTINGS: &str = "/usr/lib/fortress/state.conf";
 /// Definitions of partitions (repart.d(5)). The initrd's script says how they are encrypted.
 const DEFINITIONS: &str = "/usr/lib/repart.d";
+/// What udev does when it sees a data drive.
+const DRIVE_RULES: &str = "/usr/lib/udev/rules.d/90-fortress-data.rules";
 /// Where units are.
 const UNITS: &str = "/usr/lib/systemd/system";
 
@@ -63,14 +65,20 @@ pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
         let wants = TreePath::new(&format!("{UNITS}/swap.target.wants/dev-mapper-swap.swap"))?;
         tree.link(&wants, "../dev-mapper-swap.swap")?;
     }
-    for drive in &plan.data.drives {
-        // systemd's name of /dev/disk/by-partlabel/fortress-data-NAME (systemd.unit(5)).
-        let escaped = drive.value.replace('-', "\\x2d");
-        let wants = TreePath::new(&format!(
-            "{UNITS}/dev-disk-by\\x2dpartlabel-fortress\\x2ddata\\x2d{escaped}.device.wants/\
-             fortress-data@{escaped}.service"
-        ))?;
-        tree.link(&wants, "../fortress-data@.service")?;
+    if !plan.data.drives.is_empty() {
+        let mut rules =
+            String::from("# Data drives that the recipe names are opened when they are seen.\n");
+        for drive in &plan.data.drives {
+            // A dependency of the device's unit would not do: that of a drive which the initrd saw
+            // already is active before the real root has units.
+            rules.push_str(&format!(
+                "ACTION!=\"remove\", SUBSYSTEM==\"block\", \
+                 ENV{{ID_PART_ENTRY_NAME}}==\"fortress-data-{name}\", TAG+=\"systemd\", \
+                 ENV{{SYSTEMD_WANTS}}+=\"fortress-data@{name}.service\"\n",
+                name = drive.value
+            ));
+        }
+        tree.write(&TreePath::new(DRIVE_RULES)?, 0o644, rules)?;
     }
     Ok(())
 }

@@ -192,12 +192,7 @@ impl BootVolume<'_> {
     }
 
     /// Signs the policy of PCR 11, and gives what is measured.
-    fn policy(
-        &self,
-        path: &str,
-        keys: &PublicKeys,
-        signer: &dyn Signer,
-    ) -> Result<Measurement> {
+    fn policy(&self, path: &str, keys: &PublicKeys, signer: &dyn Signer) -> Result<Measurement> {
         let mut file = self.file(path)?;
         let image = headers(path, &mut file)?;
         let section = image
