@@ -254,9 +254,10 @@ pub(crate) fn verify<'a>(
                     Err(refusal) => refusal,
                 }
             }
-            None => Refusal::Stranger {
-                signer: format!("{} (serial number {})", name.issuer, name.serial_number),
-            },
+            None => Refusal::stranger(format!(
+                "{} (serial number {})",
+                name.issuer, name.serial_number
+            )),
         };
     }
     Err(refusal)

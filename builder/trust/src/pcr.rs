@@ -132,9 +132,10 @@ fn verify_entry(
         return Err(Refusal::malformed("it has a policy of another PCR than 11"));
     }
     if entry.pkfp != fingerprint {
-        return Err(Refusal::Stranger {
-            signer: format!("the key with SHA-256 {}", entry.pkfp.escape_debug()),
-        });
+        return Err(Refusal::stranger(format!(
+            "the key with SHA-256 {}",
+            entry.pkfp
+        )));
     }
     let policy = digest(&entry.pol)?;
     let signature = STANDARD

@@ -29,8 +29,40 @@ pub enum Refusal {
     Wrong,
 }
 
+/// Most characters of a foreign text that are told.
+const LONGEST: usize = 300;
+
 impl Refusal {
     pub(crate) fn malformed(reason: impl ToString) -> Self {
-        Self::Malformed(reason.to_string())
+        Self::Malformed(tellable(&reason.to_string()))
+    }
+
+    pub(crate) fn stranger(signer: impl ToString) -> Self {
+        Self::Stranger {
+            signer: tellable(&signer.to_string()),
+        }
+    }
+}
+
+/// A text that somebody else may have written, fit for a terminal.
+fn tellable(text: &str) -> String {
+    let plain = |letter: char| match letter.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => letter,
+    };
+    text.chars().take(LONGEST).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_do_nothing_to_a_terminal() {
+        let said = Refusal::stranger("CN=\x1b]0;title\x07\r\n").to_string();
+        assert!(!said.chars().any(char::is_control), "{said:?}");
+        assert!(said.contains("CN=\u{fffd}]0;title"), "{said}");
+        let long = "x".repeat(70_000);
+        assert!(Refusal::malformed(long).to_string().len() < 400);
     }
 }

@@ -138,6 +138,16 @@ fn what_does_not_count_says_why() {
 }
 
 #[test]
+fn the_certificate_comes_along() {
+    for form in [Form::ContentInfo, Form::SignedData] {
+        let carried = cms::certificates(&signed(form));
+        assert_eq!([&carried[0]], accepted(Role::Verity));
+        assert_eq!(carried.len(), 1);
+    }
+    assert!(cms::certificates(b"no message").is_empty());
+}
+
+#[test]
 fn the_same_is_signed_alike_each_time() {
     assert_eq!(signed(Form::ContentInfo), signed(Form::ContentInfo));
 }

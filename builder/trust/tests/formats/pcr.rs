@@ -1,5 +1,5 @@
-//! Signed PCR policies judged by openssl, tpm2-tools and damage; systemd-measure judges them where
-//! images are measured.
+//! Signed PCR policies judged by openssl and by damage; systemd-measure judges them where images are
+//! measured.
 
 use crate::owner::{owner, stranger};
 use fortress_tests::Oracle;
