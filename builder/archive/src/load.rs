@@ -197,6 +197,15 @@ fn suite(
         });
         match judged {
             Ok((suite, document)) => {
+                if let Some(end) = suite.state.valid_until.filter(|end| *end < options.now) {
+                    observer.warn(&format!(
+                        "the index of {} ({}) expired at {}; it is taken nevertheless, for as \
+                         long as the base says",
+                        source.suite,
+                        source.name,
+                        to_rfc3339(end)
+                    ));
+                }
                 if let Some(newer) = newer(remembered.as_deref(), &suite.release) {
                     observer.warn(&format!(
                         "{place} is of {}, and one of {} was seen before: the mirror is behind, \

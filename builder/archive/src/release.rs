@@ -144,7 +144,7 @@ impl Release {
             });
         }
         match self.valid_until {
-            Some(end) if end < now => Err(ReleaseFault::Expired {
+            Some(end) if end.saturating_add(source.grace) < now => Err(ReleaseFault::Expired {
                 valid_until: to_rfc3339(end),
                 now: to_rfc3339(now),
             }),
@@ -259,6 +259,11 @@ mod tests {
         let late = release
             .check(&source("trixie"), NOW + 30 * 86_400)
             .unwrap_err();
+        assert!(matches!(late, ReleaseFault::Expired { .. }), "{late}");
+        let mut patient = source("trixie");
+        patient.grace = 30 * 86_400;
+        assert_eq!(release.check(&patient, NOW + 30 * 86_400), Ok(()));
+        let late = release.check(&patient, NOW + 60 * 86_400).unwrap_err();
         assert!(matches!(late, ReleaseFault::Expired { .. }), "{late}");
         let early = release
             .check(&source("trixie"), NOW - 30 * 86_400)

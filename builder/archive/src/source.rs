@@ -18,6 +18,9 @@ pub struct Source {
     /// Which suite wins when several have a package: the highest priority, then the highest
     /// version. apt's usual figure is 500. Below zero, the suite gives nothing.
     pub priority: i32,
+    /// Seconds for which an index counts past its `Valid-Until`, with a warning. Whoever holds
+    /// updates back can do so for as long.
+    pub grace: i64,
 }
 
 /// How to load indexes.

@@ -40,6 +40,8 @@ pub(crate) struct ArchiveFile {
     pub(crate) keys: Vec<Located<String>>,
     pub(crate) priority: Option<Located<i32>>,
     pub(crate) optional: bool,
+    /// Days.
+    pub(crate) grace: Option<Located<u32>>,
 }
 
 /// What a package is called in this base.
@@ -136,6 +138,17 @@ fn archives(
         }
         let priority = section.get("priority").map(|value| value.number(1, 990));
         let priority = priority.transpose()?;
+        let optional = section.truth("optional")?.is_some_and(|truth| truth.value);
+        let grace = section.small("grace", 0, 365)?;
+        if let (Some(grace), false) = (&grace, optional) {
+            return Err(grace.mark.error(ErrorKind::BadValue {
+                key: "archives.grace".to_owned(),
+                got: grace.value.to_string(),
+                why: "only archives from which single packages are taken (optional) may be out of \
+                      date"
+                    .to_owned(),
+            }));
+        }
         let archive = ArchiveFile {
             mirror,
             suite: section.need("suite")?.parsed(check::word)?,
@@ -143,7 +156,8 @@ fn archives(
             keys: filled(&section.need("keys")?, check::name)?,
             // From 1 to 990, so it fits.
             priority: priority.map(|priority| priority.map(|number| number as i32)),
-            optional: section.truth("optional")?.is_some_and(|truth| truth.value),
+            optional,
+            grace,
             name,
         };
         section.finish()?;

@@ -301,6 +301,8 @@ pub struct Archive {
     pub only: Vec<Sourced<String>>,
     /// Which suite wins: the highest version of the highest priority does, as in apt.
     pub priority: Sourced<i32>,
+    /// Days for which its index counts past its `Valid-Until`.
+    pub grace: Sourced<u32>,
 }
 
 /// Where an archive is found. The order: `--mirror`, the machine's own mirror of that

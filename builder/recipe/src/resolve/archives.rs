@@ -42,6 +42,7 @@ impl Inputs<'_> {
                     .collect::<Result<_>>()?,
                 only: sorted(only),
                 priority: or(archive.priority, 500),
+                grace: or(archive.grace, 0),
             };
             archives.push((name, Some(archive)));
         }
