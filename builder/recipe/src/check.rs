@@ -259,17 +259,14 @@ pub(crate) fn snapshot(text: &str) -> Result<String, String> {
     url(text)
 }
 
-/// A drive for data: its name is part of a GPT label (36 characters) and of a device's name.
+/// A drive for data: its name is part of a GPT label (36 characters), of a device's name and of a
+/// unit's.
 pub(crate) fn drive(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if starts && text.len() <= 20 && text.chars().all(allowed) {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !text.is_empty() && text.len() <= 20 && text.chars().all(allowed) {
         Ok(text.to_owned())
     } else {
-        Err(
-            "a drive is named by a-z, 0-9 and '-', 20 at most, and begins with a letter or a digit"
-                .to_owned(),
-        )
+        Err("a drive is named by a-z and 0-9, 20 characters at most".to_owned())
     }
 }
 
