@@ -6,11 +6,12 @@ use crate::subject::{Form, Subject};
 use crate::trusted::Trusted;
 use crate::uefi::{self, Esp};
 use crate::verdict::{Fault, Finding, Findings, Verdict};
-use crate::{Error, Result, root, signature, table};
+use crate::{Error, Passing, Result, compressed, root, signature, table};
 use fortress_filesystem::ReadAt;
 use fortress_pipeline::manifest::{BootFacts, Manifest};
 use fortress_progress::Observer;
 use fortress_trust::PublicKeys;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Verifies an image with the owner's public keys: all of it, and all that is wrong is told. Keys
@@ -27,6 +28,11 @@ pub fn verify(subject: &Subject, keys: &PublicKeys, observer: &dyn Observer) -> 
     let Some(parts) = Parts::new(&manifest, &mut findings) else {
         return Ok(findings.verdict());
     };
+    if matches!(subject.form(), Form::Zstd | Form::Xz) {
+        let passing = Passing::with(&manifest, keys, parts, findings);
+        let length = manifest.image.length;
+        return Ok(compressed::verify(subject, passing, length, observer)?.verdict());
+    }
     let trusted = Trusted::new(keys, &manifest, &mut findings);
     let judge = Judge {
         form: subject.form(),
@@ -36,9 +42,13 @@ pub fn verify(subject: &Subject, keys: &PublicKeys, observer: &dyn Observer) -> 
         trusted: &trusted,
     };
     let measured = measured::measure(subject.file(), subject.length(), &parts, observer)?;
-    judge
-        .all(subject.file(), &measured, &mut findings)
-        .map_err(Error::Image)?;
+    match judge.all(subject.file(), &measured, &mut findings) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            findings.wrong(Fault::Damaged, "image", "it ends before what starts it");
+        }
+        Err(error) => return Err(Error::Image(error)),
+    }
     Ok(findings.verdict())
 }
 
@@ -71,6 +81,32 @@ impl Judge<'_> {
         measured: &Measured,
         findings: &mut Findings,
     ) -> std::io::Result<()> {
+        if !self.parts(source, measured, findings) {
+            return Ok(());
+        }
+        if self.parts.root().is_some() {
+            let structure = root::structure(source, self.parts).ok_or(ErrorKind::WouldBlock)?;
+            root::check(self.parts, measured, &structure, findings);
+        }
+        self.boot(source, measured, findings)
+    }
+
+    /// Judges what was measured without the root's file system, which is not all there.
+    pub(crate) fn passed(&self, source: &dyn ReadAt, measured: &Measured, findings: &mut Findings) {
+        if !self.parts(source, measured, findings) {
+            return;
+        }
+        root::check_blocks(self.parts, measured, None, findings);
+        findings.note("the structure of the root's file system was not looked into");
+        let mut boot = Findings::default();
+        match self.boot(source, measured, &mut boot) {
+            Ok(()) => findings.merge(boot),
+            Err(_) => findings.wrong(Fault::Damaged, "image", "what starts it is not all there"),
+        }
+    }
+
+    /// Judges partition table and parts; false if there is no image at all.
+    fn parts(&self, source: &dyn ReadAt, measured: &Measured, findings: &mut Findings) -> bool {
         let there = table::check(
             source,
             self.length,
@@ -80,19 +116,13 @@ impl Judge<'_> {
             measured,
             findings,
         );
-        if !there {
-            return Ok(());
+        if there {
+            self.lengths(findings);
+            for (part, found) in self.parts.list.iter().zip(&measured.parts) {
+                self.part(part, found.as_ref(), findings);
+            }
         }
-        self.lengths(findings);
-        for (part, found) in self.parts.list.iter().zip(&measured.parts) {
-            self.part(part, found.as_ref(), findings);
-        }
-        if let Some(structure) = root::structure(source, self.parts) {
-            root::check(self.parts, measured, &structure, findings);
-        } else if self.parts.root().is_some() {
-            return Err(std::io::ErrorKind::WouldBlock.into());
-        }
-        self.boot(source, measured, findings)
+        there
     }
 
     fn lengths(&self, findings: &mut Findings) {

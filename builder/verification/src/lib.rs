@@ -20,10 +20,13 @@
 //! # }
 //! ```
 
+mod compressed;
 mod error;
 mod judge;
+mod kept;
 mod measured;
 mod parts;
+mod passing;
 mod root;
 mod signature;
 mod subject;
@@ -34,5 +37,6 @@ mod verdict;
 
 pub use error::{Error, Result};
 pub use judge::{manifest, verify};
+pub use passing::Passing;
 pub use subject::{Form, Subject};
 pub use verdict::{Bytes, Check, Fault, Finding, MOST_FINDINGS, Outcome, Verdict};

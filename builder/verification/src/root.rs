@@ -14,52 +14,18 @@ const BLOCK: u64 = 4096;
 /// The part that findings about the hash tree name.
 const TREE: &str = "root-verity";
 
-/// Checks root and hash tree. `structure` is what was read of the root's file system.
+/// Checks root and hash tree, and the file system's structure, as it was read.
 pub(crate) fn check(
     parts: &Parts,
     measured: &Measured,
     structure: &Result<Structure, String>,
     findings: &mut Findings,
 ) {
+    check_blocks(parts, measured, structure.as_ref().ok(), findings);
     let Some(root) = parts.root() else {
         return;
     };
     let name = root.name.as_str();
-    if parts.root_hash.is_none() {
-        findings.wrong(
-            Fault::Foreign,
-            crate::signature::MANIFEST,
-            "it has no root hash",
-        );
-    }
-    match &measured.verity {
-        None => findings.wrong(
-            Fault::Damaged,
-            name,
-            "it is not all there, or its hash tree is not",
-        ),
-        Some(Err(reason)) => findings.add(Finding {
-            fault: Fault::Damaged,
-            reason: reason.clone(),
-            part: TREE.to_owned(),
-            bytes: parts
-                .tree
-                .map(|tree| Region::new(tree.offset, BLOCK).into()),
-            belongs_to: Some("superblock".into()),
-        }),
-        Some(Ok(bad)) if bad.is_empty() => {
-            let blocks = root.region.length / BLOCK;
-            findings.right(
-                name,
-                format!("all {blocks} blocks are those of the root hash"),
-            );
-        }
-        Some(Ok(bad)) => {
-            for bad in bad {
-                self::bad(bad, root.region, name, structure.as_ref().ok(), findings);
-            }
-        }
-    }
     match structure {
         Err(reason) => findings.add(Finding {
             fault: Fault::Damaged,
@@ -85,6 +51,50 @@ pub(crate) fn check(
             if structure.problems().is_empty() {
                 let files = structure.files();
                 findings.right(name, format!("ext4 without a fault, {files} files"));
+            }
+        }
+    }
+}
+
+/// Checks the root's blocks and the hash tree; with the file system's structure files are named.
+pub(crate) fn check_blocks(
+    parts: &Parts,
+    measured: &Measured,
+    structure: Option<&Structure>,
+    findings: &mut Findings,
+) {
+    let Some(root) = parts.root() else {
+        return;
+    };
+    let name = root.name.as_str();
+    if parts.root_hash.is_none() {
+        let reason = "it has no root hash";
+        findings.wrong(Fault::Foreign, crate::signature::MANIFEST, reason);
+    }
+    match &measured.verity {
+        None => {
+            let reason = "it is not all there, or its hash tree is not";
+            findings.wrong(Fault::Damaged, name, reason);
+        }
+        Some(Err(reason)) => findings.add(Finding {
+            fault: Fault::Damaged,
+            reason: reason.clone(),
+            part: TREE.to_owned(),
+            bytes: parts
+                .tree
+                .map(|tree| Region::new(tree.offset, BLOCK).into()),
+            belongs_to: Some("superblock".into()),
+        }),
+        Some(Ok(bad)) if bad.is_empty() => {
+            let blocks = root.region.length / BLOCK;
+            findings.right(
+                name,
+                format!("all {blocks} blocks are those of the root hash"),
+            );
+        }
+        Some(Ok(bad)) => {
+            for bad in bad {
+                self::bad(bad, root.region, name, structure, findings);
             }
         }
     }

@@ -195,28 +195,32 @@ impl Esp<'_> {
         exact.map(|entry| entry.path.clone())
     }
 
-    fn open(&self, volume: &Volume<'_>, path: &str) -> io::Result<FileReader<'_>> {
-        let stretches = volume.stretches(path).map_err(io::Error::other)?;
+    /// A file to be read; none if where it lies cannot be told, which is a finding.
+    fn open(
+        &self,
+        volume: &Volume<'_>,
+        path: &str,
+        findings: &mut Findings,
+    ) -> io::Result<Option<FileReader<'_>>> {
+        let stretches = match volume.stretches(path) {
+            Ok(stretches) => stretches,
+            Err(error) => {
+                would_block(&error)?;
+                self.damaged(findings, None, Some(path.to_owned()), error.to_string());
+                return Ok(None);
+            }
+        };
         let start = self.part.region.offset;
         let stretches: Vec<Region> = stretches
             .into_iter()
             .map(|(offset, length)| Region::new(start.saturating_add(offset), length))
             .collect();
-        Ok(FileReader {
+        Ok(Some(FileReader {
             source: self.source,
             length: stretches.iter().map(|stretch| stretch.length).sum(),
             stretches,
             position: 0,
-        })
-    }
-
-    /// A small file's bytes.
-    fn small(&self, volume: &Volume<'_>, path: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open(volume, path)?
-            .take(LONGEST)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
+        }))
     }
 
     fn program(
@@ -226,7 +230,9 @@ impl Esp<'_> {
         facts: &ProgramFacts,
         findings: &mut Findings,
     ) -> io::Result<()> {
-        let mut file = self.open(volume, path)?;
+        let Some(mut file) = self.open(volume, path, findings)? else {
+            return Ok(());
+        };
         let mut hashing = Hashing {
             inner: &mut file,
             hasher: Sha256::new(),
@@ -412,7 +418,11 @@ impl Esp<'_> {
             self.damaged(findings, None, Some(path), reason);
             return Ok(());
         };
-        let bytes = self.small(volume, &found)?;
+        let Some(file) = self.open(volume, &found, findings)? else {
+            return Ok(());
+        };
+        let mut bytes = Vec::new();
+        file.take(LONGEST).read_to_end(&mut bytes)?;
         let parsed = match secure_boot::read(&bytes) {
             Ok(parsed) => parsed,
             Err(refusal) => {
@@ -446,7 +456,9 @@ impl Esp<'_> {
             if known.contains(&entry.path) {
                 continue;
             }
-            let mut file = self.open(volume, &entry.path)?;
+            let Some(mut file) = self.open(volume, &entry.path, findings)? else {
+                continue;
+            };
             let mut start = [0; 2];
             let is_program = file.read_exact(&mut start).is_ok() && start == *b"MZ";
             let named = entry.path.to_ascii_lowercase().ends_with(".efi");
@@ -508,7 +520,9 @@ impl Esp<'_> {
                 );
                 continue;
             };
-            let mut reader = self.open(volume, &path)?;
+            let Some(mut reader) = self.open(volume, &path, findings)? else {
+                continue;
+            };
             let mut hasher = Sha256::new();
             copy_to(&mut reader, &mut hasher)?;
             if hexadecimal(&hasher.finalize()) != file.sha256 {
@@ -537,7 +551,9 @@ impl Esp<'_> {
                 findings.note(format!("{} was written by the boot loader", entry.path));
                 continue;
             }
-            let file = self.open(volume, &entry.path)?;
+            let Some(file) = self.open(volume, &entry.path, findings)? else {
+                continue;
+            };
             let bytes = file.place(0, file.length);
             let reason = "it is not of this image".into();
             self.damaged(findings, bytes, Some(entry.path.clone()), reason);

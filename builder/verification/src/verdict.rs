@@ -178,6 +178,16 @@ impl Findings {
         self.notes.push(note.into());
     }
 
+    /// Takes over what another one has collected.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for finding in other.list {
+            self.add(finding);
+        }
+        self.more += other.more;
+        self.checks.extend(other.checks);
+        self.notes.extend(other.notes);
+    }
+
     /// Counts findings that were not kept elsewhere already.
     pub(crate) fn add_more(&mut self, count: u64) {
         self.more += count;

@@ -5,6 +5,7 @@ use super::reader::{Area, BadBlock, Place, add, check_superblock, clear};
 use super::writer::{BlockHasher, check_regions, is_zeros};
 use crate::{Error, Region, Result};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Blocks that a thread hashes at once.
 const BLOCKS: usize = 64;
@@ -80,7 +81,7 @@ impl PassedData {
         let mut bad = Vec::new();
         let mut below = data;
         let mut area = Area::Data;
-        let mut digests = self.digests.clone();
+        let mut digests = Cow::Borrowed(&self.digests[..]);
         for (level, stored) in regions.iter().enumerate() {
             let pairs = digests.chunks(DIGEST).zip(bytes(*stored).chunks(DIGEST));
             for (block, (got, expected)) in (0..).zip(pairs) {
@@ -88,11 +89,11 @@ impl PassedData {
                     add(&mut bad, area, below.offset + block * BLOCK);
                 }
             }
-            digests = self.digests_of(bytes(*stored));
+            digests = Cow::Owned(self.digests_of(bytes(*stored)));
             below = *stored;
             area = Area::Hashes { level };
         }
-        if digests != root_hash.0 {
+        if *digests != root_hash.0 {
             bad.push(BadBlock {
                 area,
                 region: below,
