@@ -1,4 +1,5 @@
-//! Measurements of unified kernel images judged by systemd-measure and ukify, and by damage.
+//! Measurements of unified kernel images judged by systemd-measure, ukify and a TPM (swtpm), and by
+//! damage.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use fortress_boot::measure::{self, Measurement, PHASES, SECTIONS};
@@ -170,6 +171,97 @@ fn ukify_makes_the_same_image_and_policies() {
             assert!(our_data == data, "ukify has another section {name}");
         }
     }
+}
+
+/// Runs a TPM of its own, in a network of its own. Its PCR 11 is extended by what the file `extend`
+/// lists; wherever that has a line `policy NAME`, the TPM is asked whether a policy for the PCR as it
+/// is then is the one signed, and `NAME` is printed if so.
+const TPM: &str = r#"
+set -eu
+oracle=$1 folder=$2
+oracle() { chroot "$oracle" "$@"; }
+oracle ip link set lo up
+swtpm socket --tpm2 --tpmstate dir="$oracle$folder" --flags not-need-init,startup-clear \
+    --server type=tcp,port=2321,disconnect --ctrl type=tcp,port=2322 &
+trap "kill $!" EXIT
+export TPM2TOOLS_TCTI=swtpm:host=127.0.0.1,port=2321
+tries=0
+until oracle tpm2_getcap properties-fixed > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 100 ]
+    sleep 0.1
+done
+oracle tpm2_loadexternal -Q -C o -G rsa -u "$folder/keys/pcr.pub.pem" \
+    -c "$folder/key" -n "$folder/key.name"
+while read -r what value; do
+    if [ "$what" = extend ]; then
+        oracle tpm2_pcrextend "11:sha256=$value"
+        continue
+    fi
+    oracle tpm2_flushcontext -t
+    oracle tpm2_flushcontext -l
+    oracle tpm2_verifysignature -Q -c "$folder/key" -g sha256 -f rsassa \
+        -m "$folder/$value.policy" -s "$folder/$value.signature" -t "$folder/ticket"
+    oracle tpm2_startauthsession --policy-session -S "$folder/session"
+    oracle tpm2_policypcr -Q -S "$folder/session" -l sha256:11
+    if oracle tpm2_policyauthorize -Q -S "$folder/session" -i "$folder/$value.policy" \
+        -n "$folder/key.name" -t "$folder/ticket" 2> /dev/null; then
+        echo "$value"
+    fi
+    oracle tpm2_flushcontext "$folder/session"
+done < "$oracle$folder/extend"
+"#;
+
+#[test]
+fn a_tpm_accepts_the_policies_in_their_phases_only() {
+    use base64::Engine;
+    let oracle = Oracle::open();
+    let folder = oracle.folder();
+    let keys = keys(folder.path());
+    let signer = keys.signer(&|| unreachable!(), &Silent).unwrap();
+    let public_key = keys.public().key(Role::Pcr).unwrap().pem().unwrap();
+    let (bytes, _) = image(&oracle, public_key.as_bytes(), b"");
+    let phases = measured(&bytes).unwrap().phases();
+    let signed = pcr::sign(keys.public(), &signer, "a test", &phases).unwrap();
+    let signed: serde_json::Value = serde_json::from_str(&signed).unwrap();
+    for (name, entry) in PHASES.iter().zip(signed["sha256"].as_array().unwrap()) {
+        let policy = entry["pol"].as_str().unwrap();
+        let digit = |at: usize| u8::from_str_radix(&policy[at..at + 2], 16).unwrap();
+        let policy: Vec<u8> = (0..policy.len()).step_by(2).map(digit).collect();
+        fs::write(folder.path().join(format!("{name}.policy")), policy).unwrap();
+        let signature = base64::engine::general_purpose::STANDARD
+            .decode(entry["sig"].as_str().unwrap())
+            .unwrap();
+        fs::write(folder.path().join(format!("{name}.signature")), signature).unwrap();
+    }
+    // What systemd-stub measures, in its order, and then the phases; of each its policy counts after
+    // it, and neither before nor when something more was measured.
+    let mut script = String::new();
+    let mut extend =
+        |bytes: &[u8]| script.push_str(&format!("extend {}\n", hex(&Sha256::digest(bytes))));
+    let image = sections(&bytes);
+    for name in SECTIONS {
+        if let Some((_, data)) = image.iter().find(|(section, _)| section == name) {
+            extend(format!("{name}\0").as_bytes());
+            extend(data);
+        }
+    }
+    for phase in PHASES {
+        script.push_str(&format!("policy {phase}\n"));
+        script.push_str(&format!("extend {}\n", hex(&Sha256::digest(phase))));
+        script.push_str(&format!("policy {phase}\n"));
+    }
+    script.push_str(&format!("extend {}\npolicy ready\n", "00".repeat(32)));
+    fs::write(folder.path().join("extend"), script).unwrap();
+    let output = std::process::Command::new("unshare")
+        .args(["--net", "sh", "-c", TPM, "sh"])
+        .arg(oracle.root())
+        .arg(oracle.inside(folder.path()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said.lines().collect::<Vec<_>>(), PHASES, "{output:?}");
 }
 
 /// What systemd-stub does, written out by hand for one section.
