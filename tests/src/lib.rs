@@ -4,6 +4,7 @@
 mod archive;
 mod deb;
 mod gpg;
+mod keys;
 mod oracle;
 mod program;
 mod project;
@@ -12,10 +13,11 @@ mod ubuntu;
 pub use archive::FixtureArchive;
 pub use deb::{FixtureCompression, FixturePackage};
 pub use gpg::Gpg;
+pub use keys::{public_halves, strangers_keys, test_keys};
 pub use oracle::{Oracle, Outcome};
 pub use program::{Program, Ran, project_folder, target_folder};
 pub use project::{
-    BENCH, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_bytes, bench_lock,
-    bench_reference, names, store_of_downloads,
+    BENCH, BENCH_DOCUMENTS, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_bytes,
+    bench_lock, bench_names, bench_reference, names, store_of_downloads,
 };
 pub use ubuntu::UbuntuProject;

@@ -1,5 +1,6 @@
 //! The program under test, run as a user runs it.
 
+use crate::keys::test_keys;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::sync::OnceLock;
 
 /// A run of `fortress-build`, to be started.
 ///
-/// It works in the project's folder, and with a store that all tests share
-/// (`target/test-store`), so that nothing is downloaded or unpacked twice.
+/// It works in the project's folder, with a store that all tests share (`target/test-store`), so that
+/// nothing is downloaded or unpacked twice, and with keys of the tests' own.
 #[derive(Debug)]
 pub struct Program {
     command: Command,
@@ -51,7 +52,8 @@ impl Program {
             .args(arguments)
             .current_dir(project_folder())
             .stdin(Stdio::null())
-            .env("FORTRESS_STORE", target_folder().join("test-store"));
+            .env("FORTRESS_STORE", target_folder().join("test-store"))
+            .env("FORTRESS_KEYS", test_keys());
         for name in ["FORTRESS_PROJECT", "NO_COLOR", "COLUMNS"] {
             command.env_remove(name);
         }

@@ -1,5 +1,6 @@
 //! Projects to build from, and the image that most tests look at.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -135,6 +136,16 @@ pub fn bench_arguments(output: &Path) -> Vec<String> {
 pub const BENCH_IMAGE: &str = "bench_1_x86_debian-13.img";
 /// Its manifest's.
 pub const BENCH_MANIFEST: &str = "bench_1_x86_debian-13.manifest.json";
+/// The names of all documents beside it, once it is signed; sorted.
+pub const BENCH_DOCUMENTS: [&str; 7] = [
+    BENCH_MANIFEST,
+    "bench_1_x86_debian-13.manifest.json.minisig",
+    "bench_1_x86_debian-13.sha256",
+    "bench_1_x86_debian-13.sha256.minisig",
+    "bench_1_x86_debian-13.signatures.json",
+    "bench_1_x86_debian-13.spdx.json",
+    "bench_1_x86_debian-13.spdx.json.minisig",
+];
 
 /// A copy of the shared store with its downloads alone: nothing is unpacked in it.
 ///
@@ -177,21 +188,37 @@ fn link_all(from: &Path, to: &Path) {
     }
 }
 
-/// What makes two images the same: the SHA-256 of the bench image in a folder, and its manifest.
+/// The names of the bench image and of all that belongs to it, sorted.
+pub fn bench_names() -> Vec<&'static str> {
+    let mut names = BENCH_DOCUMENTS.to_vec();
+    names.push(BENCH_IMAGE);
+    names.sort_unstable();
+    names
+}
+
+/// What makes two images the same: the names of the bench image and of all documents beside it, the
+/// SHA-256 of the image, and what the documents say.
 ///
 /// # Panics
-/// When they are not there.
+/// When the image is not there.
 #[track_caller]
-pub fn bench_bytes(folder: &Path) -> (String, String) {
+pub fn bench_bytes(folder: &Path) -> BTreeMap<String, String> {
+    let stem = BENCH_IMAGE.strip_suffix("img").unwrap();
+    let mut files: BTreeMap<String, String> = names(folder)
+        .into_iter()
+        .filter(|name| name.starts_with(stem) && name != BENCH_IMAGE)
+        .map(|name| {
+            let text = fs::read_to_string(folder.join(&name)).unwrap();
+            (name, text)
+        })
+        .collect();
     let mut file = fs::File::open(folder.join(BENCH_IMAGE)).unwrap();
     let mut hasher = Sha256::new();
     std::io::copy(&mut file, &mut hasher).unwrap();
     let digest = hasher.finalize();
     let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    (
-        digest,
-        fs::read_to_string(folder.join(BENCH_MANIFEST)).unwrap(),
-    )
+    files.insert(BENCH_IMAGE.into(), digest);
+    files
 }
 
 /// The same of a build that nothing disturbed.
@@ -199,8 +226,8 @@ pub fn bench_bytes(folder: &Path) -> (String, String) {
 /// # Panics
 /// When it cannot be built.
 #[track_caller]
-pub fn bench_reference() -> &'static (String, String) {
-    static REFERENCE: OnceLock<(String, String)> = OnceLock::new();
+pub fn bench_reference() -> &'static BTreeMap<String, String> {
+    static REFERENCE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     REFERENCE.get_or_init(|| {
         let folder = tempfile::tempdir_in(target_folder()).unwrap();
         Program::new(&bench_arguments(folder.path()))

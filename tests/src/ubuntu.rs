@@ -18,6 +18,9 @@ install = [\"tool\"]
 
 [kernel]
 flavour = \"virtual\"
+
+[var]
+encrypt = \"none\"
 ";
 
 /// A copy of the project with a recipe `made`, and an archive in Ubuntu's shape whose key takes

@@ -2,7 +2,7 @@
 
 use fortress_tests::{
     BENCH, BENCH_IMAGE, Program, ProjectCopy, Ran, bench_arguments, names, project_folder,
-    target_folder,
+    target_folder, test_keys,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -280,6 +280,7 @@ fn on_terminal(variables: &[(&str, &str)]) -> String {
     command
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .env("FORTRESS_STORE", target_folder().join("test-store"))
+        .env("FORTRESS_KEYS", test_keys())
         .env("TERM", "xterm-256color")
         .env_remove("NO_COLOR")
         .envs(variables.iter().copied())

@@ -2,8 +2,8 @@
 //! and nothing that spoils the next build; builds at the same time do not disturb each other.
 
 use fortress_tests::{
-    BENCH_IMAGE, BENCH_MANIFEST, Program, Ran, bench_arguments, bench_bytes, bench_reference,
-    names, store_of_downloads, target_folder,
+    Program, Ran, bench_arguments, bench_bytes, bench_names, bench_reference, names,
+    store_of_downloads, target_folder,
 };
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -87,12 +87,14 @@ fn a_killed_build_spoils_nothing() {
         at_stage(child, "write the root", "KILL").code == -1
     });
     assert!(killed, "it was always faster");
-    assert_eq!(whole(output.path()), [BENCH_IMAGE, BENCH_MANIFEST]);
+    assert_eq!(whole(output.path()), bench_names());
     assert_eq!(bench_bytes(output.path()), *bench_reference());
     let verify = ["store", "verify", "--store", store.path().to_str().unwrap()];
     Program::new(&verify).run().success();
     Ran::of(start(output.path(), store.path())).success();
     assert_eq!(bench_bytes(output.path()), *bench_reference());
+    // What the killed one left went with it.
+    assert_eq!(names(output.path()), bench_names());
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn two_builds_at_once_do_not_disturb_each_other() {
         Ran::of(child).success();
     }
     for folder in [output.path(), other.path()] {
-        assert_eq!(names(folder), [BENCH_IMAGE, BENCH_MANIFEST]);
+        assert_eq!(names(folder), bench_names());
         assert_eq!(bench_bytes(folder), *bench_reference());
     }
 }

@@ -3,7 +3,7 @@
 
 use fortress_tests::{
     BENCH, Program, ProjectCopy, bench_arguments, bench_bytes, bench_lock, bench_reference,
-    store_of_downloads, target_folder,
+    store_of_downloads, target_folder, test_keys,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -76,6 +76,7 @@ fn with_many_threads_in_an_empty_environment() {
         let mut run = Program::new(&bench_arguments(output.path()))
             .bare()
             .variable("FORTRESS_STORE", target_folder().join("test-store"))
+            .variable("FORTRESS_KEYS", test_keys())
             .variable("PATH", "");
         if let Some(threads) = threads {
             run = run.variable("RAYON_NUM_THREADS", threads);
@@ -115,6 +116,12 @@ fn as_somebody_without_privileges() {
         .status();
     assert!(status.unwrap().success());
     fs::create_dir(at("output")).unwrap();
+    let status = std::process::Command::new("cp")
+        .arg("-r")
+        .args([test_keys(), at("keys").as_path()])
+        .status();
+    assert!(status.unwrap().success());
+    give(&at("keys"), NOBODY);
     give(&at("store"), NOBODY);
     give(&at("output"), NOBODY);
     let starter = [
@@ -135,6 +142,7 @@ fn as_somebody_without_privileges() {
     Program::under(&starter, &arguments)
         .variable("FORTRESS_PROJECT", project.path())
         .variable("FORTRESS_STORE", at("store"))
+        .variable("FORTRESS_KEYS", at("keys"))
         .variable("HOME", "/nonexistent")
         .within(around.path())
         .run()
