@@ -220,7 +220,9 @@ impl Error {
     pub fn is_of_recipe(&self) -> bool {
         match self {
             Self::Said { error, .. } => error.is_of_recipe(),
-            Self::Tree(fortress_tree::Error::Overlay { .. }) => true,
+            Self::Tree(fortress_tree::Error::Overlay { .. })
+            | Self::BootImage { .. }
+            | Self::PageSize { .. } => true,
             _ => self.setting().is_some(),
         }
     }
@@ -235,6 +237,7 @@ impl Error {
                 value,
                 ..
             })) => Some(value),
+            Self::BootFile { file, .. } => Some(file),
             _ => None,
         }
     }
@@ -277,6 +280,8 @@ impl Error {
             Self::OtherKeys { .. } => Some("'--keys FOLDER' names the key set; its public halves are enough to put signatures in ('fortress-build keys export')".into()),
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
             Self::Kernel { .. } => Some("the board's [kernel] tables name the kernel packages; 'fortress-build plan' shows which one is used".into()),
+            Self::BootImage { .. } => Some("modules that board and recipe name in [initrd] take room, and what '--set var.encrypt' chooses; the limit is the board's raspberry-pi.boot-image-limit".into()),
+            Self::PageSize { .. } => Some("the board's [kernel] tables, and kernel.packages of the recipe, choose the kernel".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
             Self::Io {
                 operation: "create" | "write" | "replace" | WRITE_IMAGE,
