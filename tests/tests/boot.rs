@@ -4,7 +4,9 @@
 //! The test is one: boots are what takes long, and two at once on two cores take longer still.
 
 use fortress_progress::Silent;
-use fortress_qemu::{Alteration, BootTest, Expectation, Outcome, RebootBy, Report, Step, Verdict};
+use fortress_qemu::{
+    Alteration, BootTest, Expectation, Firmware, Outcome, RebootBy, Report, Step, Tpm, Verdict,
+};
 use fortress_tests::{Program, target_folder};
 use serde_json::Value;
 use std::fs::File;
@@ -74,6 +76,9 @@ fn boot(image: &Path, work: &str, change: impl FnOnce(&mut BootTest)) -> Report 
     let folder = target_folder().join("boot-tests").join(work);
     let mut test = BootTest::new(image, folder);
     test.timeout = Duration::from_secs(400);
+    // The host's state is sealed in a TPM, and only where Secure Boot is on.
+    test.firmware = Firmware::Uefi { secure_boot: true };
+    test.tpm = Some(Tpm::default());
     change(&mut test);
     fortress_qemu::run(&test, &Silent).unwrap()
 }

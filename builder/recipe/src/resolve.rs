@@ -97,10 +97,9 @@ impl Inputs<'_> {
         append(&mut command_line, composition.command_line);
 
         let scalars = composition.scalars;
-        let (var, swap, data) =
-            composition
-                .state
-                .decided(&board_name, board.firmware.value, &recipe_name.mark)?;
+        let (var, swap, data) = composition
+            .state
+            .decided(&board_name, board.firmware.value)?;
         let recipe = recipe_name.sourced();
         let name = match scalars.name {
             Some(name) => name.sourced(),

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::origin::Sourced;
 use crate::plan::Firmware;
 use crate::section::Section;
-use crate::source::{Located, Mark};
+use crate::source::Located;
 
 /// The state partition, which the device makes at its first boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -219,13 +219,11 @@ impl StateWishes {
     /// What they come to on a board.
     ///
     /// # Errors
-    /// An encryption that the board cannot have, or none where none is said: what is readable by
-    /// whoever has the disk is so because the recipe says it. Swap that is not encrypted.
+    /// An encryption that the board cannot have. Swap that is not encrypted.
     pub(crate) fn decided(
         self,
         board: &Located<String>,
         firmware: Firmware,
-        recipe: &Mark,
     ) -> Result<(Var, Swap, Data)> {
         fn or<T>(given: Option<Located<T>>, default: T) -> Sourced<T> {
             given.map_or_else(|| Sourced::default_value(default), Located::sourced)
@@ -234,6 +232,7 @@ impl StateWishes {
             Firmware::Uefi => true,
             Firmware::RaspberryPi => false,
         };
+        // Nothing is left readable by whoever has the disk unless the recipe says it.
         let encrypt = match self.encrypt {
             Some(encrypt) if encrypt.value == Encryption::Tpm2 && !has_tpm => {
                 return Err(encrypt.mark.error(ErrorKind::BadValue {
@@ -246,13 +245,8 @@ impl StateWishes {
                     ),
                 }));
             }
-            None if !has_tpm => {
-                return Err(recipe.error(ErrorKind::MissingKey {
-                    key: "encrypt".to_owned(),
-                    within: "var".to_owned(),
-                }));
-            }
-            given => or(given, Encryption::None),
+            None if !has_tpm => Sourced::default_value(Encryption::KeyFile),
+            given => or(given, Encryption::Tpm2),
         };
         if let Some(size) = &self.swap_size
             && encrypt.value == Encryption::None

@@ -58,7 +58,7 @@ fn the_place_is_drawn() {
         error
             .hint()
             .unwrap()
-            .starts_with("known keys are: base, description, ")
+            .starts_with("known keys are: base, data, description, ")
     );
     let place = error.place().unwrap();
     assert_eq!((place.line, place.column), (6, 2));
@@ -433,7 +433,7 @@ fn requests_are_refused() {
                 ..board.clone()
             },
             "command line:1:1: unknown key `include`",
-            "known keys are: base, groups, health, image, initrd, kernel, name, overlays, packages, pins, scripts, source-date-epoch, system, trim, trust, units, users, var, version",
+            "known keys are: base, data, groups, health, image, initrd, kernel, name, overlays, packages, pins, scripts, source-date-epoch, swap, system, trim, trust, units, users, var, version",
         ),
         (
             Request {
@@ -449,7 +449,7 @@ fn requests_are_refused() {
                 ..board.clone()
             },
             "SITE:1:1: unknown key `packages`",
-            "known keys are: health, kernel, overlays, system, units",
+            "known keys are: data, health, kernel, overlays, system, units",
         ),
         (
             Request {

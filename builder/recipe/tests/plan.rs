@@ -11,7 +11,9 @@ mod fixture;
 use std::collections::BTreeMap;
 
 use fixture::{Project, SMALL};
-use fortress_recipe::{Library, PartitionKind, PartitionSize, Plan, Request, Sourced};
+use fortress_recipe::{
+    Encryption, Library, PartitionKind, PartitionSize, Plan, Request, Sourced, WithoutTpm,
+};
 
 fn values(list: &[Sourced<String>]) -> Vec<&str> {
     list.iter().map(|item| item.value.as_str()).collect()
@@ -314,6 +316,37 @@ fn a_recipe_can_bring_its_own_kernel() {
 }
 
 #[test]
+fn nothing_is_left_unencrypted_unless_the_recipe_says_so() {
+    let encrypted = |lines: &str| {
+        Project::new()
+            .with("recipes/small.toml", &format!("{SMALL}{lines}"))
+            .plan("small")
+    };
+    let plan = encrypted("").unwrap();
+    assert_eq!(plan.var.encrypt.value, Encryption::Tpm2);
+    assert_eq!(plan.var.without_tpm.value, WithoutTpm::Refuse);
+    assert!(plan.var.uses_tpm() && !plan.var.uses_key_file());
+    let plan = encrypted(
+        "var = { encrypt = \"tpm2\", without-tpm = \"key-file\" }\nswap.size = \"1G\"\n\
+         data.drives = [\"tank\", \"attic\"]\n",
+    )
+    .unwrap();
+    assert!(plan.var.uses_key_file());
+    assert_eq!(plan.swap.size.unwrap().value, 1 << 30);
+    let drives: Vec<_> = plan
+        .data
+        .drives
+        .iter()
+        .map(|drive| drive.as_str())
+        .collect();
+    assert_eq!(drives, ["attic", "tank"]);
+    let refused = encrypted("var.encrypt = \"none\"\nswap.size = \"1G\"\n").unwrap_err();
+    assert!(refused.to_string().contains("swap.size"), "{refused}");
+    let refused = encrypted("data.drives = [\"../a\"]\n").unwrap_err();
+    assert!(refused.to_string().contains("data.drives"), "{refused}");
+}
+
+#[test]
 fn what_is_left_to_default_is_what_the_reference_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recipes.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -328,12 +361,7 @@ fn what_is_left_to_default_is_what_the_reference_says() {
             "recommends" => "packages.recommends",
             "reviewed-scripts" => "scripts.reviewed",
             "image.headroom-bytes" => "image.headroom",
-            key => key.strip_prefix("image.var").map_or(key, |rest| {
-                ["var.format", "var.minimum-size", "var.encrypt"]
-                    .into_iter()
-                    .find(|known| known.ends_with(rest))
-                    .unwrap()
-            }),
+            key => key,
         };
         let value = match (key, value.as_str()) {
             ("name" | "system.hostname", "small") => continue,
