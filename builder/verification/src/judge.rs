@@ -2,10 +2,12 @@
 
 use crate::measured::{self, Found, Measured};
 use crate::parts::{Cover, HEAD, Part, Parts, TAIL, is_slot_b};
+use crate::raspberry_pi::BootPartitions;
 use crate::subject::{Form, Subject};
 use crate::trusted::Trusted;
 use crate::uefi::{self, Esp};
 use crate::verdict::{Fault, Finding, Findings, Verdict};
+use crate::volume::Partition;
 use crate::{Error, Passing, Result, compressed, root, signature, table};
 use fortress_filesystem::ReadAt;
 use fortress_pipeline::manifest::{BootFacts, Manifest};
@@ -171,7 +173,9 @@ impl Judge<'_> {
             (Cover::Zeros, _) => findings.right(&part.name, "zeros"),
             (Cover::Digest(wanted), Some(Found::Digest(found))) => {
                 let explained = [HEAD, TAIL].contains(&part.name.as_str())
-                    || partition.is_some_and(|one| one.purpose == "esp");
+                    || partition.is_some_and(|one| {
+                        ["esp", "boot", "boot-select"].contains(&one.purpose.as_str())
+                    });
                 if explained {
                     return;
                 }
@@ -211,18 +215,36 @@ impl Judge<'_> {
                     findings.wrong(Fault::Foreign, signature::MANIFEST, "it has no ESP");
                     return Ok(());
                 };
-                let esp = Esp {
+                let partition = Partition {
                     source,
                     part,
+                    used: self.form == Form::Device,
+                    same: self.is_same(part, measured),
+                };
+                let esp = Esp {
+                    volume: &partition,
+                    manifest: self.manifest,
+                    facts,
+                    trusted: self.trusted,
+                };
+                esp.check(findings)
+            }
+            BootFacts::RaspberryPi(facts) => {
+                let partitions = BootPartitions {
+                    source,
+                    parts: self.parts,
                     manifest: self.manifest,
                     facts,
                     trusted: self.trusted,
                     used: self.form == Form::Device,
-                    same: self.is_same(part, measured),
                 };
-                esp.check(findings)
+                partitions.check(&|part| self.is_same(part, measured), findings)
             }
-            _ => Ok(()),
+            _ => {
+                let reason = "it starts in a way that is not known here";
+                findings.wrong(Fault::Foreign, signature::MANIFEST, reason);
+                Ok(())
+            }
         }
     }
 

@@ -27,13 +27,16 @@ mod kept;
 mod measured;
 mod parts;
 mod passing;
+mod raspberry_pi;
 mod root;
 mod signature;
 mod subject;
 mod table;
 mod trusted;
 mod uefi;
+mod uki;
 mod verdict;
+mod volume;
 
 pub use error::{Error, Result};
 pub use judge::{manifest, verify};

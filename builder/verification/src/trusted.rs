@@ -62,3 +62,25 @@ impl<'a> Trusted<'a> {
         given.filter(|key| key.fingerprint().is_ok_and(|found| found == wanted))
     }
 }
+
+/// Whether a command line says this root hash, and no other.
+pub(crate) fn names_root_hash(command_line: &str, root_hash: &str) -> bool {
+    let mut named = command_line
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix("roothash="));
+    named.next() == Some(root_hash) && named.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_names_one_root_hash() {
+        assert!(names_root_hash("quiet roothash=ab ro", "ab"));
+        assert!(!names_root_hash("quiet roothash=cd", "ab"));
+        assert!(!names_root_hash("roothash=ab roothash=cd", "ab"));
+        assert!(!names_root_hash("xroothash=ab", "ab"));
+        assert!(!names_root_hash("", ""));
+    }
+}

@@ -1,0 +1,113 @@
+//! What the unified kernel image names and measures.
+
+use crate::trusted::names_root_hash;
+use crate::uefi::Esp;
+use crate::verdict::{Fault, Findings};
+use crate::volume::{FileReader, hexadecimal};
+use fortress_boot::measure;
+use fortress_boot::pe::signature::Program;
+use fortress_trust::{Algorithm, PublicKey, Role, pcr};
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// Most bytes of a section that is looked into.
+const LONGEST: u64 = 256 * 1024;
+
+impl Esp<'_> {
+    /// Checks what a unified kernel image names and what is signed of its measurements.
+    pub(crate) fn unified_kernel_image(
+        &self,
+        path: &str,
+        file: &mut FileReader<'_>,
+        program: &Program,
+        findings: &mut Findings,
+    ) -> io::Result<()> {
+        let command_line = section(file, program, ".cmdline")?;
+        let command_line = String::from_utf8_lossy(&command_line);
+        let command_line = command_line.trim_end_matches(['\0', '\n']);
+        if !names_root_hash(command_line, &self.manifest.root_hash) {
+            let what = format!("{path}, section .cmdline");
+            let reason = format!(
+                "it names another root hash than {}",
+                self.manifest.root_hash
+            );
+            self.volume.damaged(findings, None, Some(what), reason);
+        } else if command_line != self.manifest.command_line {
+            let what = format!("{path}, section .cmdline");
+            let reason = "it is not the manifest's command line".into();
+            self.volume.damaged(findings, None, Some(what), reason);
+        } else {
+            findings.right(path, "names the root hash");
+        }
+        let values = match measure::measure(&program.image, file) {
+            Ok(measurement) => measurement.phases(),
+            Err(measure::Error::Read(error)) => return Err(error),
+            Err(error) => {
+                self.volume
+                    .damaged(findings, None, Some(path.into()), error.to_string());
+                return Ok(());
+            }
+        };
+        let told = self
+            .facts
+            .pcr11
+            .iter()
+            .map(|facts| (&facts.phase, &facts.sha256));
+        let measured: Vec<_> = values
+            .iter()
+            .map(|value| (&value.phase, hexadecimal(&value.value)))
+            .collect();
+        let same = measured.len() == self.facts.pcr11.len()
+            && told
+                .zip(&measured)
+                .all(|(told, (phase, value))| told == (*phase, value));
+        if !same {
+            let reason = "it is measured into PCR 11 as another value than the manifest says";
+            self.volume
+                .damaged(findings, None, Some(path.into()), reason.into());
+        }
+        let given = section(file, program, ".pcrpkey")?;
+        let given = String::from_utf8_lossy(&given);
+        let given = given.trim_end_matches('\0');
+        let given = PublicKey::from_pem(given, Algorithm::Rsa2048Sha256).ok();
+        let key = self.trusted.key(Role::Pcr, given.clone());
+        let (Some(key), Some(given)) = (key, given) else {
+            let what = format!("{path}, section .pcrpkey");
+            let reason = "it is not your key for PCR policies".into();
+            self.volume
+                .wrong(findings, Fault::NotSigned, None, Some(what), reason);
+            return Ok(());
+        };
+        if !key.is_same_key(&given) {
+            let what = format!("{path}, section .pcrpkey");
+            let reason = "it is not your key for PCR policies".into();
+            self.volume
+                .wrong(findings, Fault::NotSigned, None, Some(what), reason);
+        }
+        let signatures = section(file, program, ".pcrsig")?;
+        let end = signatures
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
+        match pcr::verify(&signatures[..end], &values, &key) {
+            Ok(()) if same => findings.right(path, "its PCR 11 policies are signed by you"),
+            Ok(()) => {}
+            Err(refusal) => {
+                let what = format!("{path}, section .pcrsig");
+                self.volume.refused(findings, what, &refusal);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A section's bytes, if they are few.
+fn section(file: &mut FileReader<'_>, program: &Program, name: &str) -> io::Result<Vec<u8>> {
+    let Some(section) = program.image.section(name) else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(section.raw_offset.into()))?;
+    file.take(u64::from(section.length()).min(LONGEST))
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
