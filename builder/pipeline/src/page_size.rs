@@ -74,6 +74,89 @@ fn of(configuration: &str) -> Option<PageSize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fortress_recipe::{Library, Request};
+    use fortress_tests::project_folder;
+
+    fn plan(board: &str, page_size: Option<&str>) -> Plan {
+        let set = page_size.map(|size| ("kernel.page-size".to_owned(), size.to_owned()));
+        let request = Request {
+            board: board.into(),
+            base: Some("debian-13".into()),
+            sets: set.into_iter().collect(),
+            ..Request::default()
+        };
+        let library = Library::open(&project_folder()).unwrap();
+        library.plan(&request).unwrap()
+    }
+
+    fn root(configuration: Option<&str>, gvisor: bool) -> Tree {
+        let mut root = Tree::new(0);
+        let mut write = |path: &str, text: &str| {
+            let path = TreePath::new(path).unwrap();
+            root.write(&path, 0o755, text).unwrap();
+        };
+        if let Some(text) = configuration {
+            write("/usr/lib/modules/7/config", text);
+        }
+        if gvisor {
+            write("/usr/bin/runsc", "");
+        }
+        root
+    }
+
+    #[test]
+    fn gvisor_and_large_pages_do_not_go_together() {
+        const SMALL: Option<&str> = Some("CONFIG_ARM64_4K_PAGES=y\n");
+        const MIDDLE: Option<&str> = Some("CONFIG_ARM64_16K_PAGES=y\n");
+        // Board, demanded, configuration, gVisor, and what the refusal says.
+        let table = [
+            ("pi5", None, MIDDLE, false, ""),
+            ("pi5", None, SMALL, true, ""),
+            ("pi5", None, None, false, ""),
+            ("pi5", Some("16K"), MIDDLE, false, ""),
+            (
+                "pi5",
+                None,
+                MIDDLE,
+                true,
+                "kernel 7 has pages of 16K, and gVisor (/usr/bin/runsc) needs 4K",
+            ),
+            (
+                "pi5",
+                Some("16K"),
+                MIDDLE,
+                true,
+                "gVisor (/usr/bin/runsc) needs 4K",
+            ),
+            (
+                "pi5",
+                Some("4K"),
+                MIDDLE,
+                false,
+                "the recipe (kernel.page-size) needs 4K",
+            ),
+            ("pi5", None, None, true, "does not tell"),
+            ("pi5", Some("4K"), None, false, "does not tell"),
+            ("x86", Some("4K"), None, true, ""),
+            ("x86", Some("16K"), None, false, "has pages of 4K"),
+        ];
+        for (board, demanded, configuration, gvisor, said) in table {
+            let kernel = Kernel {
+                release: "7".into(),
+                image: "".into(),
+            };
+            let result = check(
+                &plan(board, demanded),
+                &root(configuration, gvisor),
+                &kernel,
+            );
+            match (said, result) {
+                ("", result) => result.unwrap(),
+                (_, Err(error)) => assert!(error.to_string().contains(said), "{error}"),
+                (_, Ok(())) => panic!("{board} {demanded:?} {configuration:?} {gvisor}: accepted"),
+            }
+        }
+    }
 
     #[test]
     fn options_that_are_not_set_are_comments() {
