@@ -4,8 +4,9 @@ use super::{FORMAT, KeySet, Settings, certificate, files};
 use crate::private::PrivateKey;
 use crate::{Error, Passphrase, PublicKey, Request, Result, Role, Signer};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -154,9 +155,10 @@ impl Draft {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(|error| Error::file("make", parent, error))?;
-        // For the owner alone from the first moment: tempfile sees to that.
         let folder = tempfile::Builder::new()
             .prefix(".fortress-keys-")
+            // For the owner alone, from the first moment.
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(parent)
             .map_err(|error| Error::file("make a folder in", parent, error))?;
         Ok(Self {

@@ -3,6 +3,7 @@
 use super::{FORMAT, Holder, KeySet, Settings, files};
 use crate::private::{self, PrivateKey};
 use crate::{Certificate, Error, Passphrase, PublicKey, PublicKeys, Result, RetiredKey, Role};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -84,7 +85,7 @@ fn read_settings(folder: &Path) -> Result<Settings> {
 }
 
 fn read_required(path: &Path) -> Result<zeroize::Zeroizing<String>> {
-    files::read(path)?.ok_or_else(|| Error::file("read", path, ErrorKind::NotFound.into()))
+    files::read(path)?.ok_or_else(|| Error::file("read", path, Errno::NOENT.into()))
 }
 
 /// The public half of a key, with its certificate.
@@ -154,7 +155,7 @@ fn read_retired(folder: &Path) -> Result<Vec<RetiredKey>> {
         };
         let key = read_public(&path, role)?.ok_or_else(|| {
             let path = files::public_path(&path, role);
-            Error::file("read", &path, ErrorKind::NotFound.into())
+            Error::file("read", &path, Errno::NOENT.into())
         })?;
         let date = date.to_owned();
         retired.push(RetiredKey { role, date, key });
