@@ -174,7 +174,8 @@ fn find(root: &Tree, folders: &[impl AsRef<str>], name: &str) -> Option<Content>
     })
 }
 
-/// The overlays for chips that the firmware tells apart by them.
+/// The overlays for chips that the firmware tells apart by them: Raspberry Pi's own kernels bring
+/// them, and for others they are made.
 fn overlays(board: &RaspberryPi, root: &Tree, kernel: &Kernel) -> Result<Vec<(String, Vec<u8>)>> {
     let steppings = board.steppings.iter();
     steppings
@@ -185,13 +186,20 @@ fn overlays(board: &RaspberryPi, root: &Tree, kernel: &Kernel) -> Result<Vec<(St
                     .read()
                     .map_err(|source| Error::io("read", Path::new(name), source))
             };
-            let (from, to) = (read(&stepping.from)?, read(&stepping.to)?);
-            let overlay = files::stepping_overlay(
-                &stepping.overlay,
-                (&stepping.from, &from),
-                (&stepping.to, &to),
-            )?;
-            Ok((stepping.overlay.value.clone(), overlay))
+            let name = &stepping.overlay.value;
+            let release = &kernel.release;
+            let own = [format!("/usr/lib/firmware/{release}/device-tree/overlays")];
+            let overlay = match find(root, &own, &format!("{name}.dtbo")) {
+                Some(content) => content
+                    .read()
+                    .map_err(|source| Error::io("read", Path::new(name), source))?,
+                None => {
+                    let (from, to) = (read(&stepping.from)?, read(&stepping.to)?);
+                    let (from, to) = ((&*stepping.from.value, &*from), (&*stepping.to.value, &*to));
+                    files::stepping_overlay(name, from, to)?
+                }
+            };
+            Ok((name.clone(), overlay))
         })
         .collect()
 }
