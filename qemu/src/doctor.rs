@@ -77,14 +77,19 @@ pub fn doctor(options: &DoctorOptions) -> Vec<Need> {
 }
 
 /// Whether tests can have firmware with Secure Boot here, in setup mode.
-pub fn has_secure_boot(architecture: Architecture) -> bool {
-    firmware::find(&firmware::folders(), architecture, true, &mut |_| {}).is_ok()
-}
-
-/// Whether tests can have a TPM here; if not, the line that installs what plays one.
 ///
 /// # Errors
-/// The line, when it is missing.
+/// The line that installs one, when there is none.
+pub fn has_secure_boot(architecture: Architecture) -> std::result::Result<(), &'static str> {
+    firmware::find(&firmware::folders(), architecture, true, &mut |_| {})
+        .map(drop)
+        .map_err(|_| firmware::install_line(architecture))
+}
+
+/// Whether tests can have a TPM here.
+///
+/// # Errors
+/// The line that installs what plays one, when it is missing.
 pub fn has_tpm() -> std::result::Result<(), &'static str> {
     program::find("swtpm").map(drop).ok_or(tpm::INSTALL)
 }

@@ -8,8 +8,8 @@ mod fixture;
 use fixture::Fixture;
 use fortress_progress::{Observer, Silent, Stage, Unit};
 use fortress_qemu::{
-    Acceleration, Alteration, Error, Expectation, Firmware, Outcome, RebootBy, Report, Step,
-    Verdict, bare_kernel, run,
+    Acceleration, Alteration, DiskInterface, Drive, Error, Expectation, Firmware, Outcome,
+    RebootBy, Report, SecureBoot, Step, Tpm, Typing, Verdict, bare_kernel, run,
 };
 use std::io::Write;
 use std::path::PathBuf;
@@ -218,6 +218,73 @@ fn a_cancelled_test_leaves_no_machine_and_no_disk() {
     assert!(!running);
 }
 
+/// From setup mode to a refusal: keys are enrolled once, and a later test goes on with them.
+#[test]
+fn keys_are_enrolled_kept_and_enforced() {
+    let fixture = Fixture::new();
+    let (mut test, unsigned) = fixture.secured("good");
+    test.tpm = Some(Tpm::default());
+    test.keep = true;
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    assert_eq!(report.secure_boot, SecureBoot::Enrolled, "{report}");
+    assert!(report.boots[0].secure_boot, "{report}");
+    assert!(report.tpm.as_ref().unwrap().contains("fresh"), "{report}");
+    let times = &report.boots[0].times;
+    assert!(
+        times.enrolled.unwrap() < times.handover.unwrap(),
+        "{times:?}"
+    );
+    let text = report.to_string();
+    assert!(text.contains("Secure Boot on,"), "{text}");
+    assert!(report.to_junit().contains("swtpm"), "{}", report.to_junit());
+
+    // The machine goes on with its variables and its TPM, and both stay as they were kept.
+    let kept = test.work_folder.clone();
+    let bytes = || {
+        ["firmware-variables.fd", "tpm/tpm2-00.permall"]
+            .map(|name| std::fs::read(kept.join(name)).unwrap())
+    };
+    let before = bytes();
+    let mut refused = test.clone().continuing(&kept);
+    refused.image = unsigned;
+    refused.keep = false;
+    refused.expectation = Expectation::Caught;
+    refused.work_folder = kept.with_file_name("refused");
+    let report = run(&refused, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    assert_eq!(report.secure_boot, SecureBoot::On, "{report}");
+    assert_eq!(report.findings[0].pattern, "secure-boot-loader", "{report}");
+    assert!(report.tpm.unwrap().contains("kept"));
+    assert_eq!(before, bytes());
+    let mut left: Vec<_> = std::fs::read_dir(&refused.work_folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".lock", "qemu.log", "serial.log", "tpm.log"]);
+}
+
+#[test]
+fn what_is_asked_on_the_console_is_answered() {
+    let fixture = Fixture::new();
+    let mut test = fixture.test("typed");
+    test.timeout = Duration::from_secs(60);
+    let answer = Typing {
+        after: "The word:".to_owned(),
+        text: "open sesame\r".to_owned(),
+    };
+    test.typed = vec![answer.clone(), answer.clone()];
+    test.plan.push(Step::Reboot(RebootBy::Reset));
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    // What was to be typed and was not asked for is told.
+    test.plan.pop();
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert_eq!(failed(&report), ["typed"]);
+}
+
 #[test]
 fn a_bare_kernel_is_measured_by_its_own_clock() {
     let fixture = Fixture::new();
@@ -241,5 +308,16 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
     test.image = test.image.with_file_name("missing.img");
     let error = run(&test, &Silent).unwrap_err();
     assert!(error.to_string().contains("missing.img"), "{error}");
+    let mut test = fixture.test("good");
+    test.variables = Some(test.image.clone());
+    assert!(matches!(run(&test, &Silent), Err(Error::Plan { .. })));
+    let mut test = fixture.test("good");
+    test.drives = vec![Drive {
+        image: test.image.clone(),
+        serial: "a,b".to_owned(),
+        interface: DiskInterface::Virtio,
+    }];
+    let error = run(&test, &Silent).unwrap_err();
+    assert!(error.to_string().contains("serial number"), "{error}");
     assert!(!test.work_folder.exists());
 }

@@ -9,12 +9,12 @@ use crate::failure::Said;
 use crate::options::Global;
 use anyhow::{Context as _, Result};
 use fortress_pipeline::ListeningSocket;
-use fortress_pipeline::manifest::{BootFacts, Manifest};
+use fortress_pipeline::manifest::{BootFacts, Manifest, UefiFacts};
 use fortress_progress::Observer;
 use fortress_qemu::raspberry_pi::RaspberryPiReport;
 use fortress_qemu::{
     AllowedSocket, Alteration, Architecture, BootTest, DiskInterface, DoctorOptions, Expectation,
-    Protocol, RebootBy, Report, Step, doctor,
+    Firmware, Protocol, RebootBy, Report, Step, Tpm, doctor, has_secure_boot, has_tpm,
 };
 use fortress_recipe::Plan;
 use fortress_trust::{KeySet, PublicKeys};
@@ -61,7 +61,13 @@ pub(crate) struct BootOptions {
     /// Flip a byte of the root partition in the machine's overlay, and expect that it is caught
     #[arg(long)]
     tamper: bool,
-    /// Keep the machine's disk overlay and a picture of its screen
+    /// Start with Secure Boot off, which else is on with the image's own keys (UEFI)
+    #[arg(long)]
+    no_secure_boot: bool,
+    /// Give the machine no TPM
+    #[arg(long)]
+    no_tpm: bool,
+    /// Keep the machine's disk overlay, firmware variables and TPM, and a picture of its screen
     #[arg(long)]
     keep: bool,
     /// Put the machine's console on this terminal; Ctrl-] ends it
@@ -77,6 +83,8 @@ impl Default for BootOptions {
             once: false,
             board: None,
             tamper: false,
+            no_secure_boot: false,
+            no_tpm: false,
             keep: false,
             interactive: false,
         }
@@ -246,6 +254,10 @@ pub(crate) fn boot(
     } else if !options.once {
         test.plan.push(Step::Reboot(RebootBy::Reset));
     }
+    if let BootFacts::Uefi(facts) = &manifest.boot {
+        secure(&mut test, facts, options, observer);
+        test.command_line = Some(manifest.command_line.clone());
+    }
     if let BootFacts::RaspberryPi(_) = manifest.boot {
         let (board, once) = (options.board, options.once);
         let report = raspberry_pi::boot(test, manifest, board, once, keys, observer)?;
@@ -254,6 +266,36 @@ pub(crate) fn boot(
     Ok(Tested::Machine(Box::new(fortress_qemu::run(
         &test, observer,
     )?)))
+}
+
+/// Gives a machine with UEFI Secure Boot and a TPM, if this machine has what plays them, and says
+/// what it cannot have.
+fn secure(test: &mut BootTest, facts: &UefiFacts, options: &BootOptions, observer: &dyn Observer) {
+    let enrolls = matches!(facts.enroll.as_str(), "if-safe" | "force");
+    if options.no_secure_boot {
+        observer.note("Secure Boot is off, as asked for");
+    } else if !enrolls {
+        observer.note(&format!(
+            "Secure Boot is off: the image does not enrol its keys by itself \
+             (trust.secure-boot.enroll is {:?})",
+            facts.enroll
+        ));
+    } else if let Err(line) = has_secure_boot(test.architecture) {
+        observer.warn(&format!(
+            "Secure Boot is off: no firmware with it is installed ({line})"
+        ));
+    } else {
+        test.firmware = Firmware::Uefi { secure_boot: true };
+    }
+    if options.no_tpm {
+        observer.note("the machine has no TPM, as asked for");
+    } else if let Err(line) = has_tpm() {
+        observer.warn(&format!(
+            "the machine has no TPM: swtpm is not installed ({line})"
+        ));
+    } else {
+        test.tpm = Some(Tpm::default());
+    }
 }
 
 /// A socket that may listen, as the manifest writes it: `udp:51820`.

@@ -1,0 +1,119 @@
+//! What the firmware starts: kernel images that were changed, or that others signed, and what a
+//! person at the machine can say to them.
+
+use crate::attack::{Esp, flip, refused, resigned, section, stayed_closed, uki_of};
+use crate::fixture::{Machine, machine};
+use fortress_progress::Silent;
+use fortress_qemu::{SecureBoot, Typing, Verdict, run};
+use fortress_tests::{strangers_keys, test_keys};
+
+/// In the kernel, in the initrd, in the command line: the signature covers each of them.
+#[test]
+fn a_kernel_image_with_a_flipped_bit_is_refused_by_the_firmware() {
+    for name in [".linux", ".initrd", ".cmdline"] {
+        let word = format!("flipped{}", name.replace('.', "-"));
+        let scratch = machine().scratch(&word);
+        let test = machine().attacked(&word, |disk| {
+            Esp::of(disk).change_uki(&scratch, |uki| {
+                flip(uki, section(uki, name) + 200);
+                uki.to_owned()
+            });
+        });
+        let report = refused(test, "secure-boot-loader", "the boot loader");
+        assert_eq!(report.secure_boot, SecureBoot::On, "{report}");
+        stayed_closed(&report);
+    }
+}
+
+#[test]
+fn a_kernel_image_that_nobody_signed_or_a_stranger_is_refused_by_the_firmware() {
+    let stranger = strangers_keys();
+    for (name, keys) in [("unsigned", None), ("strangers", Some(stranger.path()))] {
+        let scratch = machine().scratch(name);
+        let test = machine().attacked(name, |disk| {
+            Esp::of(disk).change_uki(&scratch, |uki| resigned(uki, keys));
+        });
+        stayed_closed(&refused(test, "secure-boot-loader", "the boot loader"));
+    }
+}
+
+/// Whoever has the key of db and not the one of the policy can start a kernel image. It does not
+/// get the state.
+#[test]
+fn a_kernel_image_without_the_owners_policy_starts_and_does_not_get_the_state() {
+    // The policy is there, and signed by somebody else.
+    let stranger = strangers_keys();
+    let mixed = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(test_keys()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        let other = name.to_string_lossy().starts_with("pcr.");
+        let from = if other { stranger.path() } else { test_keys() };
+        std::fs::copy(from.join(&name), mixed.path().join(&name)).unwrap();
+    }
+    let scratch = machine().scratch("policy");
+    let other = uki_of(&machine().build("1", Some(mixed.path())), &scratch);
+    let test = machine().attacked("policy", |disk| {
+        Esp::of(disk).change_uki(&scratch, |_| other);
+    });
+    let report = refused(test, "state-sealed", "the initrd");
+    assert!(report.boots[0].secure_boot, "{report}");
+    stayed_closed(&report);
+
+    // The policy is the owner's, and the command line is not what it was made for.
+    let scratch = machine().scratch("uncovered");
+    let test = machine().attacked("uncovered", |disk| {
+        Esp::of(disk).change_uki(&scratch, |uki| {
+            let bytes = std::fs::read(uki).unwrap();
+            let place = section(uki, ".cmdline") as usize;
+            // Two words of the command line change places: the system starts as before.
+            let text = b"slab_nomerge vsyscall=none";
+            let at = bytes[place..]
+                .windows(text.len())
+                .position(|own| own == text)
+                .unwrap();
+            let mut bytes = bytes;
+            bytes[place + at..][..text.len()].copy_from_slice(b"vsyscall=none slab_nomerge");
+            std::fs::write(uki, bytes).unwrap();
+            resigned(uki, Some(test_keys()))
+        });
+    });
+    let report = refused(test, "state-sealed", "the initrd");
+    assert!(report.boots[0].secure_boot, "{report}");
+    stayed_closed(&report);
+}
+
+/// From the boot menu, by an entry of the boot loader, by an add-on, by the machine's SMBIOS.
+#[test]
+fn nobody_adds_to_the_command_line() {
+    let scratch = machine().scratch("command-line");
+    let mut test = machine().attacked("command-line", |disk| {
+        let esp = Esp::of(disk);
+        let uki = esp.ukis()[0].clone();
+        let text = "timeout 20\neditor yes\ndefault evil.conf\n";
+        esp.put_text(text, "/loader/loader.conf", &scratch);
+        esp.make_folder("/loader/entries");
+        let text = format!("title An evil entry\nefi {uki}\noptions fortress.entry=1\n");
+        esp.put_text(&text, "/loader/entries/evil.conf", &scratch);
+    });
+    let type_after = |after: &str, text: &str| Typing {
+        after: after.to_owned(),
+        text: text.to_owned(),
+    };
+    test.typed = vec![
+        type_after("An evil entry", "e"),
+        type_after("not editable in SecureBoot mode", "\r"),
+    ];
+    test.maker_strings = vec![
+        "io.systemd.stub.kernel-cmdline-extra=fortress.maker=1".to_owned(),
+        "io.systemd.boot.kernel-cmdline-extra=fortress.maker=2".to_owned(),
+    ];
+    test.command_line = Some(machine().built.command_line());
+    let report = run(&test, &Silent).unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    assert_eq!(report.secure_boot, SecureBoot::On, "{report}");
+    assert_eq!(
+        Machine::marker(&report, 0),
+        Machine::marker(&machine().report, 0)
+    );
+}

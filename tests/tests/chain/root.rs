@@ -1,0 +1,133 @@
+//! The root file system: its data, its hash tree, the signature of its root hash, and what others
+//! have signed.
+
+use crate::attack::{Esp, copy, flip, refused, stayed_closed, tool, uki_of};
+use crate::fixture::{Built, LATE, NEVER, ROOT, SIGNATURE, VERITY, machine};
+use fortress_tests::{Program, strangers_keys};
+use std::path::Path;
+
+/// Where a file's first block begins, in the image or on a disk that has its layout.
+fn place(built: &Built, file: &str) -> u64 {
+    let (root, _) = built.partition(ROOT);
+    let device = format!("{}?offset={root}", built.image.display());
+    let blocks = tool(&["debugfs", "-R", &format!("blocks {file}"), &device]);
+    let block: u64 = blocks.split_whitespace().next().unwrap().parse().unwrap();
+    root + block * 4096
+}
+
+#[test]
+fn a_flipped_bit_in_what_is_read_stops_the_machine() {
+    let built = &machine().built;
+    for (name, file, stage) in [
+        // A program that every boot starts, and a file that one check reads when all is done.
+        (
+            "read-at-boot",
+            "/usr/lib/systemd/systemd-journald",
+            "the root",
+        ),
+        ("read-late", LATE, "the wait for the health report"),
+    ] {
+        let offset = place(built, file) + 100;
+        let test = machine().attacked(name, |disk| flip(disk, offset));
+        let report = refused(test, "verity-corruption", stage);
+        let panicked = report
+            .findings
+            .iter()
+            .any(|own| own.pattern == "kernel-panic");
+        assert!(panicked, "{report}");
+    }
+}
+
+/// What no boot reads, no boot can notice; `verify` reads everything.
+#[test]
+fn verify_names_the_file_whose_bit_was_flipped() {
+    let built = &machine().built;
+    let folder = machine().scratch("verify");
+    let stem = built.image.file_stem().unwrap().to_str().unwrap();
+    for entry in std::fs::read_dir(built.image.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with(stem) && entry.file_type().unwrap().is_file() {
+            let (from, to) = (entry.path(), folder.join(&name));
+            let [from, to] = [&from, &to].map(|path| path.to_str().unwrap());
+            tool(&["cp", "--sparse=always", "--reflink=auto", from, to]);
+        }
+    }
+    let image = folder.join(built.image.file_name().unwrap());
+    let verify = || Program::new(&["verify".as_ref(), image.as_os_str()]).run();
+    assert_eq!(verify().code, 0);
+    for file in [LATE, NEVER] {
+        flip(&image, place(built, file) + 100);
+    }
+    let said = verify();
+    assert_eq!(said.code, 21, "{said:?}");
+    let text = format!("{}{}", said.output, said.errors);
+    for file in [LATE, NEVER] {
+        assert!(text.contains(file), "{file} is not named: {text}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_hash_tree_stops_the_machine_in_the_initrd() {
+    let (offset, _) = machine().built.partition(VERITY);
+    // The tree's top follows the superblock: every read passes it.
+    let test = machine().attacked("hash-tree", |disk| flip(disk, offset + 4096 + 8));
+    let report = refused(test, "verity-corruption", "the initrd");
+    stayed_closed(&report);
+}
+
+#[test]
+fn a_flipped_bit_in_the_signature_of_the_root_hash_stops_the_machine_in_the_initrd() {
+    let (offset, length) = machine().built.partition(SIGNATURE);
+    let mut bytes = vec![0; length as usize];
+    let scratch = machine().scratch("signature");
+    let piece = scratch.join("piece");
+    std::fs::write(&piece, &bytes).unwrap();
+    copy(&machine().disk, (offset, length), &piece, 0);
+    bytes.copy_from_slice(&std::fs::read(&piece).unwrap());
+    // In the middle of the base64 of the signature, where another letter is another value.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let value = text.find("\"signature\"").unwrap() + 200;
+    let test = machine().attacked("signature", |disk| flip(disk, offset + value as u64));
+    let report = refused(test, "verity-signature", "the initrd");
+    stayed_closed(&report);
+}
+
+/// The partitions of slot A become those of another image, under the names that the machine's own
+/// kernel image looks for.
+fn replace_root(disk: &Path, other: &Built, guids: &Built) {
+    for number in [ROOT, VERITY, SIGNATURE] {
+        let (offset, length) = machine().built.partition(number);
+        let theirs = other.partition(number);
+        assert!(theirs.1 <= length, "the other image is larger");
+        copy(&other.image, theirs, disk, offset);
+        let guid = format!("--partition-guid={}:{}", number + 1, guids.guid(number));
+        tool(&["sgdisk", &guid, disk.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_root_of_another_owner_is_not_the_one_that_the_kernel_image_names() {
+    let stranger = strangers_keys();
+    let other = machine().build("1.1", Some(stranger.path()));
+    let test = machine().attacked("others-root", |disk| {
+        replace_root(disk, &other, &machine().built);
+    });
+    stayed_closed(&refused(test, "verity-corruption", "the initrd"));
+}
+
+#[test]
+fn a_kernel_image_of_an_older_version_does_not_take_the_root_of_this_one() {
+    let older = machine().build("0.9", None);
+    let scratch = machine().scratch("older");
+    let uki = uki_of(&older, &scratch);
+    let test = machine().attacked("older", |disk| {
+        Esp::of(disk).change_uki(&scratch, |_| uki);
+        // The root stays, under the names that the older kernel image looks for.
+        for number in [ROOT, VERITY] {
+            let guid = format!("--partition-guid={}:{}", number + 1, older.guid(number));
+            tool(&["sgdisk", &guid, disk.to_str().unwrap()]);
+        }
+    });
+    stayed_closed(&refused(test, "verity-signature", "the initrd"));
+}
