@@ -3,7 +3,7 @@
 
 use fortress_tests::{
     Program, Ran, bench_arguments, bench_bytes, bench_names, bench_reference, names,
-    store_of_downloads, target_folder,
+    store_of_downloads, strangers_keys, target_folder,
 };
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -197,7 +197,17 @@ fn an_output_folder_that_cannot_be_written_to() {
     ];
     let arguments = bench_arguments(output.path());
     bench_reference();
-    let said = Program::under(&nobody, &arguments).run().refusal(1);
+    // Keys are for their owner alone: these are this one's.
+    let keys = strangers_keys();
+    let owner = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(keys.path())
+        .status();
+    assert!(owner.unwrap().success());
+    let said = Program::under(&nobody, &arguments)
+        .variable("FORTRESS_KEYS", keys.path())
+        .run()
+        .refusal(1);
     let expected = format!(
         "error: cannot write the image into {}\n  because Permission denied",
         output.path().display()

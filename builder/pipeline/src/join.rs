@@ -75,37 +75,6 @@ impl Pending {
     }
 }
 
-/// Signs what is asked for in a list of requests, away from the image.
-///
-/// # Errors
-/// When a request is for another key than the set has, or the signer does not sign.
-pub fn answer(
-    requests: &Requests,
-    keys: &PublicKeys,
-    signer: &dyn Signer,
-    holds: &[Role],
-) -> Result<Signatures> {
-    let mut signatures = Signatures::default();
-    for (request, key) in requests.iter() {
-        if !holds.contains(&request.role) {
-            continue;
-        }
-        let given = keys.key(request.role)?.fingerprint()?;
-        if given != key {
-            return Err(Error::OtherKeys {
-                what: request.what.clone(),
-                role: request.role,
-                built: key.to_owned(),
-                given: Some(given),
-            });
-        }
-        let signature = signer.sign(&request.borrow())?;
-        keys.verify(&request.borrow(), &signature)?;
-        signatures.insert(&request.borrow(), &signature);
-    }
-    Ok(signatures)
-}
-
 /// Puts signatures into an image. As long as one is missing, everything stays as it is.
 ///
 /// # Errors

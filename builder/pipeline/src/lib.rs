@@ -56,7 +56,7 @@ mod volume;
 pub use build::{Built, build, tree};
 pub use error::{Error, Result};
 pub use inputs::{fetch, lock, sources};
-pub use join::{Join, Joined, Pending, answer, join};
+pub use join::{Join, Joined, Pending, join};
 pub use seal::roles;
 pub use settings::{LockMode, Settings, Signing};
 pub use sockets::{ListeningSocket, NoSocket};

@@ -1,33 +1,26 @@
 //! `sign`: puts signatures into an image that was built without them.
 
 use super::print_json;
-use crate::failure::{NOT_SIGNED, Said};
+use crate::failure::NOT_SIGNED;
 use crate::options::Global;
 use crate::{context, passphrase};
 use anyhow::{Context as _, Result};
 use fortress_pipeline::{Join, Joined, Pending};
-use fortress_trust::{KeySet, Requests, Role, Signatures};
+use fortress_trust::{KeySet, Role, Signatures};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// How the name of a list of requests ends.
-const REQUESTS: &str = ".requests.json";
-/// How that of a list of signatures does.
-const SIGNATURES: &str = ".signatures.json";
 
 /// Sign an image that was built with '--sign later'
 ///
 /// Puts in the signatures that were made elsewhere ('--signatures'), and makes those that your keys
 /// can make. If some are missing still, NAME.requests.json says which: sign them where the keys are, by
-/// 'fortress-build sign NAME.requests.json' or any other means, and come back with the signatures. Some
+/// 'fortress-build keys sign NAME.requests.json' or any other means, and come back with the signatures. Some
 /// signatures cover others, so this can take several rounds. The result is the same, to the byte,
 /// as if the image had been signed while it was built.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The image; or a list of requests, NAME.requests.json, which is answered by
-    /// NAME.signatures.json beside it
-    #[arg(value_name = "IMAGE or REQUESTS")]
-    subject: PathBuf,
+    /// The image
+    image: PathBuf,
     /// Signatures that were made elsewhere
     #[arg(long, value_name = "FILE")]
     signatures: Vec<PathBuf>,
@@ -35,25 +28,6 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
     let keys = context::keys(global)?;
-    let name = options.subject.to_string_lossy();
-    match name.strip_suffix(REQUESTS) {
-        Some(stem) => answer(
-            &options.subject,
-            Path::new(&format!("{stem}{SIGNATURES}")),
-            &keys,
-            global,
-        ),
-        None => join(options, &keys, global),
-    }
-}
-
-/// The roles whose private halves can be used from here.
-fn held(keys: &KeySet) -> Vec<Role> {
-    let roles = Role::ALL.into_iter();
-    roles.filter(|role| keys.has_private(*role)).collect()
-}
-
-fn join(options: &Options, keys: &KeySet, global: &Global) -> Result<ExitCode> {
     let mut signatures = Signatures::default();
     for path in &options.signatures {
         signatures.extend(read(path)?);
@@ -61,21 +35,27 @@ fn join(options: &Options, keys: &KeySet, global: &Global) -> Result<ExitCode> {
     let terminal = context::terminal(global)?;
     let signer = keys.signer(&|| passphrase::of_keys(global), &terminal)?;
     let joined = fortress_pipeline::join(&Join {
-        image: &options.subject,
+        image: &options.image,
         keys: keys.public(),
         signatures: &signatures,
         signer: &signer,
-        holds: &held(keys),
+        holds: &held(&keys),
         observer: &terminal,
     })?;
     if let Some(pending) = &joined.requests {
         pending.write()?;
     }
-    tell(&options.subject, &joined, global)?;
+    tell(&options.image, &joined, global)?;
     Ok(match joined.requests {
         None => ExitCode::SUCCESS,
         Some(_) => NOT_SIGNED.into(),
     })
+}
+
+/// The roles whose private halves can be used from here.
+fn held(keys: &KeySet) -> Vec<Role> {
+    let roles = Role::ALL.into_iter();
+    roles.filter(|role| keys.has_private(*role)).collect()
 }
 
 /// Says what came of it.
@@ -127,44 +107,4 @@ pub(super) fn read(path: &Path) -> Result<Signatures> {
     let cannot = || format!("cannot read signatures from {}", path.display());
     let bytes = std::fs::read(path).with_context(cannot)?;
     Signatures::from_json(&bytes).with_context(cannot)
-}
-
-/// Signs what a list asks for, with no image at hand.
-fn answer(path: &Path, to: &Path, keys: &KeySet, global: &Global) -> Result<ExitCode> {
-    let cannot = || format!("cannot read requests from {}", path.display());
-    let bytes = std::fs::read(path).with_context(cannot)?;
-    let requests = Requests::from_json(&bytes).with_context(cannot)?;
-    let held = held(keys);
-    if !requests
-        .iter()
-        .any(|(request, _)| held.contains(&request.role))
-    {
-        return Err(Said {
-            code: 1,
-            message: format!(
-                "cannot sign what {} asks for: the keys in {} have no private half for any of it",
-                path.display(),
-                keys.folder().display()
-            ),
-            hint: Some("'--keys FOLDER' names another key set".into()),
-        }
-        .into());
-    }
-    let terminal = context::terminal(global)?;
-    let signer = keys.signer(&|| passphrase::of_keys(global), &terminal)?;
-    let made = fortress_pipeline::answer(&requests, keys.public(), &signer, &held)?;
-    let count = made.len();
-    // Those of earlier rounds stay.
-    let mut signatures = match to.exists() {
-        true => read(to)?,
-        false => Signatures::default(),
-    };
-    signatures.extend(made);
-    std::fs::write(to, signatures.to_json())
-        .with_context(|| format!("cannot write {}", to.display()))?;
-    match global.json {
-        true => print_json(&serde_json::json!({ "signatures": to, "made": count }))?,
-        false => println!("{}: {count} of {} signed", to.display(), requests.len()),
-    }
-    Ok(ExitCode::SUCCESS)
 }
