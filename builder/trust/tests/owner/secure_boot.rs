@@ -204,8 +204,10 @@ fn virt_firmware_accepts_them() {
         secure_boot::read(file(Variable::Db)).unwrap().content,
     );
     let script = "import sys\nfrom virt.firmware.efi import siglist\n\
-                  data = siglist.EfiSigDB(open(sys.argv[1], 'rb').read())\n\
-                  for l in data:\n  for s in l: print(s.guid, s.x509.subject.rfc4514_string())\n";
+                  raw = open(sys.argv[1], 'rb').read()\n\
+                  data = siglist.EfiSigDB(raw)\n\
+                  assert bytes(data) == raw\n\
+                  for l in data: print(l[0]['guid'], l.x509.subject.rfc4514_string())\n";
     let said = run("/usr/bin/python3", ["-c", script, &path]);
     assert_eq!(said.lines().count(), 6, "{said}");
     for name in [
