@@ -561,6 +561,14 @@ fn what_could_not_start_is_refused_with_the_reason() {
         "{text}"
     );
 
+    for line in ["device_tree=other.dtb", "dtoverlay=disable-bt"] {
+        let copy = ProjectCopy::new();
+        let config = format!("config = [\"{line}\"]");
+        copy.replace("boards/pi5.toml", "config = [\"enable_uart=1\"]", &config);
+        let text = refusal(&copy, &[], 3);
+        assert!(text.contains(line), "{text}");
+    }
+
     let copy = ProjectCopy::new();
     copy.replace("boards/pi5.toml", "\"rp1_pci\"", "\"rp1_pcie\"");
     let text = refusal(&copy, &[], 3);

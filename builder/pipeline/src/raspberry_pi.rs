@@ -32,7 +32,7 @@ pub(crate) fn check(plan: &Plan, root: &Tree, kernel: &Kernel) -> Result<()> {
     device_trees(board, root, kernel)?;
     overlays(board, root, kernel)?;
     firmware(board, root)?;
-    Ok(())
+    named_files(board)
 }
 
 /// The kernel as the firmware takes it, compressed; or the one that an earlier build made of it.
@@ -151,6 +151,34 @@ fn device_trees(
     names
         .map(|name| Ok((name.value.clone(), device_tree(name, root, kernel)?)))
         .collect()
+}
+
+/// Refuses settings that name what will not be in boot.img: the firmware would go on without it.
+fn named_files(board: &RaspberryPi) -> Result<()> {
+    let missing = |line: &str, reason: &str| {
+        Err(Error::BootFile {
+            file: line.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    let has_tree = |name: &str| board.device_trees.iter().any(|tree| tree.value == name);
+    let has_overlay = |name: &str| board.steppings.iter().any(|one| one.overlay.value == name);
+    for line in &board.config {
+        match line.split_once('=') {
+            Some(("device_tree", name)) if !has_tree(name) => {
+                return missing(line, "it is not among the board's device-trees");
+            }
+            Some(("dtoverlay", value)) => {
+                // What follows the name are its parameters.
+                let name = value.split([',', ':']).next().unwrap_or_default();
+                if !name.is_empty() && !has_overlay(name) {
+                    return missing(line, "boot.img has no such overlay");
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A device tree of the kernel, where Debian 13, later Debians or Ubuntu have it.

@@ -77,11 +77,10 @@ fn file_name(text: &str) -> Result<String, String> {
 /// A line of config.txt. The firmware cuts lines off at 98 characters, and which files it takes,
 /// and from where, is the builder's to say.
 fn config_line(text: &str) -> Result<String, String> {
-    const OURS: [&str; 12] = [
+    const OURS: [&str; 11] = [
         "auto_initramfs",
         "boot_ramdisk",
         "cmdline",
-        "device_tree",
         "include",
         "initramfs",
         "kernel",
