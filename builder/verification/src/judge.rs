@@ -9,6 +9,7 @@ use crate::uefi::{self, Esp};
 use crate::verdict::{Fault, Finding, Findings, Verdict};
 use crate::volume::Partition;
 use crate::{Error, Passing, Result, compressed, root, signature, table};
+use fortress_disk::verity::Area;
 use fortress_filesystem::ReadAt;
 use fortress_pipeline::manifest::{BootFacts, Manifest};
 use fortress_progress::Observer;
@@ -121,7 +122,7 @@ impl Judge<'_> {
         if there {
             self.lengths(findings);
             for (part, found) in self.parts.list.iter().zip(&measured.parts) {
-                self.part(part, found.as_ref(), findings);
+                self.part(part, found.as_ref(), measured, findings);
             }
         }
         there
@@ -143,7 +144,13 @@ impl Judge<'_> {
     }
 
     /// Judges a part by its digest, or by its zeros.
-    fn part(&self, part: &Part, found: Option<&Found>, findings: &mut Findings) {
+    fn part(
+        &self,
+        part: &Part,
+        found: Option<&Found>,
+        measured: &Measured,
+        findings: &mut Findings,
+    ) {
         let partition = part
             .partition
             .and_then(|index| self.manifest.partitions.get(index));
@@ -172,11 +179,13 @@ impl Judge<'_> {
             }
             (Cover::Zeros, _) => findings.right(&part.name, "zeros"),
             (Cover::Digest(wanted), Some(Found::Digest(found))) => {
-                let explained = [HEAD, TAIL].contains(&part.name.as_str())
+                // What is wrong with these is told by whoever looks into them.
+                let looked_into = [HEAD, TAIL].contains(&part.name.as_str())
                     || partition.is_some_and(|one| {
                         ["esp", "boot", "boot-select"].contains(&one.purpose.as_str())
                     });
-                if explained {
+                let tree = Some(part.region) == self.parts.tree && tree_is_bad(measured);
+                if looked_into || tree {
                     return;
                 }
                 if wanted == *found {
@@ -256,5 +265,14 @@ impl Judge<'_> {
                 (Cover::Digest(wanted), Some(Found::Digest(found))) => wanted == *found,
                 _ => false,
             })
+    }
+}
+
+/// Whether blocks of the hash tree are found to be bad, each by itself.
+fn tree_is_bad(measured: &Measured) -> bool {
+    match &measured.verity {
+        Some(Ok(bad)) => bad.iter().any(|bad| bad.area != Area::Data),
+        Some(Err(_)) => true,
+        None => false,
     }
 }

@@ -34,6 +34,13 @@ pub(crate) fn check(
         findings.wrong(Fault::Foreign, HEAD, none);
         return false;
     }
+    let readable = [&copies.first, &copies.second].into_iter().flatten();
+    let mut readable = readable.peekable();
+    if readable.peek().is_some() && readable.all(|layout| is_foreign(layout, manifest)) {
+        let other = "it is that of another system, or of another image than this manifest's";
+        findings.wrong(Fault::Foreign, HEAD, other);
+        return false;
+    }
     // A machine that has made its state moved the second copy to the end of its disk.
     let moved = form == Form::Device && length > parts.length;
     let (head, tail) = (part(parts, measured, HEAD), part(parts, measured, TAIL));
@@ -115,6 +122,14 @@ pub(crate) fn check(
         }
     }
     true
+}
+
+/// Whether a table has nothing of the manifest's: neither the disk's GUID nor a partition's.
+fn is_foreign(layout: &DiskLayout, manifest: &Manifest) -> bool {
+    let known = |guid: String| manifest.partitions.iter().any(|one| one.guid == guid);
+    let mut partitions = layout.partitions.iter();
+    layout.guid.to_string() != manifest.image.guid
+        && !partitions.any(|one| known(one.entry.guid.to_string()))
 }
 
 struct Judged {
