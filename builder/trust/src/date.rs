@@ -27,7 +27,7 @@ pub(crate) fn date(days: u64) -> (u16, u8, u8) {
 }
 
 /// The day of a time in seconds since 1970, as `2026-11-22` (UTC).
-pub(crate) fn day(seconds: u64) -> String {
+pub fn day(seconds: u64) -> String {
     let (year, month, day) = date(seconds / 86_400);
     format!("{year:04}-{month:02}-{day:02}")
 }

@@ -86,6 +86,16 @@ pub enum Error {
         /// The private half, or what stands for it.
         path: PathBuf,
     },
+    /// A key that has a use already is to get another one.
+    #[error(
+        "cannot take this key for {role}: it is the set's key for {other}, and one key has one use"
+    )]
+    KeyInUse {
+        /// What it is to be for.
+        role: Role,
+        /// What it is for.
+        other: Role,
+    },
     /// A passphrase is wrong.
     #[error("{}: the passphrase is wrong", path.display())]
     WrongPassphrase {
@@ -176,6 +186,7 @@ impl Error {
                     .into(),
             ),
             Self::ExportThere { .. } => Some("name a folder that does not exist yet".into()),
+            Self::KeyInUse { .. } => Some("make another key in the token".into()),
             Self::NoHome => Some("name the folder: --keys FOLDER".into()),
             _ => None,
         }

@@ -22,6 +22,7 @@ mod signatures;
 mod signer;
 pub mod verity;
 
+pub use date::day;
 pub use error::{Error, Result};
 pub use keys::{Export, Holder, KeySet, Made, NewKeys, OwnerSigner};
 pub use passphrase::Passphrase;

@@ -24,7 +24,7 @@ pub(crate) enum PrivateKey {
     /// For [`Algorithm::Ed25519`].
     Ed25519(SigningKey),
     /// For [`Algorithm::Rsa2048Sha256`].
-    Rsa(Box<RsaPrivateKey>),
+    Rsa(RsaPrivateKey),
 }
 
 impl PrivateKey {
@@ -37,7 +37,7 @@ impl PrivateKey {
                 Ok(Self::Ed25519(SigningKey::from_bytes(&seed)))
             }
             Algorithm::Rsa2048Sha256 => match RsaPrivateKey::new(&mut OsRng, RSA_BITS) {
-                Ok(key) => Ok(Self::Rsa(Box::new(key))),
+                Ok(key) => Ok(Self::Rsa(key)),
                 Err(error) => Err(format!("cannot make a key: {error}")),
             },
         }
@@ -131,7 +131,7 @@ impl PrivateKey {
                 Err(error) => Err(unreadable(&error)),
             },
             Algorithm::Rsa2048Sha256 => match RsaPrivateKey::try_from(info) {
-                Ok(key) => Ok(Self::Rsa(Box::new(key))),
+                Ok(key) => Ok(Self::Rsa(key)),
                 Err(error) => Err(unreadable(&error)),
             },
         }

@@ -54,6 +54,11 @@ impl KeySet {
         time: u64,
         observer: &dyn Observer,
     ) -> Result<Self> {
+        for other in self.public.roles().filter(|other| *other != role) {
+            if self.public.key(other)?.is_same_key(public) {
+                return Err(Error::KeyInUse { role, other });
+            }
+        }
         let signer = CommandSigner::new(command, public, observer);
         let key = match (role.has_certificate(), given) {
             (true, Some(given)) => {

@@ -145,6 +145,18 @@ fn a_command_takes_the_place_of_a_file() {
     let before = support::run("find", [text(keys.folder())]);
     let error = use_command(&good, &other, Role::Kek).unwrap_err();
     assert!(matches!(error, Error::WrongSignature { .. }), "{error}");
+    // Nor does one whose key has a use already.
+    let error = use_command(&good, &public, Role::Kek).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::KeyInUse {
+                other: Role::Db,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(support::run("find", [text(keys.folder())]), before);
 
     let given = keys.public().certificate(Role::Db).unwrap().clone();
