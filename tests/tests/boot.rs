@@ -76,6 +76,8 @@ fn boot(image: &Path, work: &str, change: impl FnOnce(&mut BootTest)) -> Report 
     let folder = target_folder().join("boot-tests").join(work);
     let mut test = BootTest::new(image, folder);
     test.timeout = Duration::from_secs(400);
+    test.firmware = Firmware::Uefi { secure_boot: true };
+    test.tpm = Some(Tpm::default());
     // The host's state is sealed in a TPM, and only where Secure Boot is on.
     test.firmware = Firmware::Uefi { secure_boot: true };
     test.tpm = Some(Tpm::default());
@@ -103,6 +105,7 @@ fn the_host_image_boots_keeps_its_identity_and_notices_a_changed_byte() {
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
     assert_eq!(report.digest_before, report.digest_after);
     assert_eq!(report.boots.len(), 2);
+    assert_eq!(report.secure_boot, SecureBoot::Enrolled, "{report}");
     let [first, second] = [0, 1].map(|boot| report.boots[boot].health.as_ref().unwrap());
     assert_eq!(first.machine_id, second.machine_id);
     assert_eq!(first.machine_id.len(), 32);

@@ -115,7 +115,7 @@ impl Machine {
         test.firmware = Firmware::Uefi { secure_boot: true };
         test.tpm = Some(Tpm::default());
         test.extra_space = 640 << 20;
-        test.timeout = Duration::from_secs(300);
+        test.timeout = Duration::from_secs(400);
         test.command_line = Some(built.command_line());
         test.plan.push(Step::Reboot(RebootBy::Reset));
         test.keep = true;
@@ -146,7 +146,7 @@ impl Machine {
         test.tpm = Some(Tpm::default());
         let mut test = test.continuing(&self.kept);
         test.image = self.disk.clone();
-        test.timeout = Duration::from_secs(200);
+        test.timeout = Duration::from_secs(400);
         test
     }
 
