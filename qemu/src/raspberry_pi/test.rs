@@ -1,0 +1,234 @@
+//! The boot test of an image for Raspberry Pis: the played firmware, then machines that start what it
+//! chose.
+
+use super::{Board, Refusal, Situation, Started, resolve};
+use crate::error::{Error, Result};
+use crate::health::CONSOLE_ARGUMENT;
+use crate::machine::{
+    Architecture, BootTest, DiskInterface, Expectation, Firmware, Machine, Network, RebootBy, Step,
+};
+use crate::report::{Report, Verdict};
+use fortress_progress::Observer;
+use serde::{Serialize, Serializer};
+use std::path::PathBuf;
+
+/// A boot test of an image for a Raspberry Pi.
+#[derive(Debug, Clone)]
+pub struct RaspberryPiTest {
+    /// What all machines have in common. Architecture, machine, firmware, disk and plan are set for
+    /// each of them; its work folder gets a folder for each.
+    pub common: BootTest,
+    /// The board, and how it is started.
+    pub situation: Situation,
+    /// The device tree of a Raspberry Pi 3 B that comes with the image's kernel, which QEMU's Raspberry
+    /// Pi 3 is started with.
+    pub device_tree: PathBuf,
+    /// The machines, in their order.
+    pub machines: Vec<Machine>,
+    /// Start each machine once only.
+    pub once: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RaspberryPiReport {
+    /// The image.
+    pub image: PathBuf,
+    /// The board whose firmware was played.
+    pub board: Board,
+    /// The test in a word: the worst of its parts.
+    pub verdict: Verdict,
+    /// Why, in a line or two.
+    pub summary: String,
+    /// What the board would start, or why it would not.
+    pub firmware: FirmwareOutcome,
+    /// The machines that were started with it.
+    pub machines: Vec<MachineReport>,
+    /// What this shows of no board.
+    pub limits: &'static str,
+}
+
+/// What the played firmware came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirmwareOutcome {
+    /// The board would start this.
+    Started(Box<Started>),
+    /// It would not start, for this reason.
+    Refused(String),
+}
+
+impl Serialize for FirmwareOutcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum Form<'a> {
+            Started(&'a Started),
+            Refused(&'a str),
+        }
+        match self {
+            Self::Started(started) => Form::Started(started),
+            Self::Refused(why) => Form::Refused(why),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A machine, and what it showed.
+#[derive(Debug, Clone, Serialize)]
+pub struct MachineReport {
+    /// QEMU's name for it.
+    pub machine: &'static str,
+    /// What it can show, in words.
+    pub shows: &'static str,
+    /// What was added to the image's command line, so that it can be seen.
+    pub added: String,
+    /// What came of it.
+    pub report: Report,
+}
+
+impl RaspberryPiReport {
+    /// The exit status of a program that ran this test: see [`Verdict::exit_code`].
+    pub fn exit_code(&self) -> u8 {
+        self.verdict.exit_code()
+    }
+}
+
+/// Plays the firmware, and starts the machines with what it chose.
+///
+/// # Errors
+/// When the test cannot be run. What is wrong with the image is told by the report's verdict.
+pub fn run(test: &RaspberryPiTest, observer: &dyn Observer) -> Result<RaspberryPiReport> {
+    let board = test.situation.board;
+    let folder = test.common.work_folder.join("firmware");
+    let mut report = RaspberryPiReport {
+        image: test.common.image.clone(),
+        board,
+        verdict: Verdict::Passed,
+        summary: String::new(),
+        firmware: FirmwareOutcome::Refused(String::new()),
+        machines: Vec::new(),
+        limits: limits(board),
+    };
+    match resolve(&test.common.image, &test.situation, &folder) {
+        Ok(started) => report.firmware = FirmwareOutcome::Started(Box::new(started)),
+        Err(Refusal::File {
+            action,
+            path,
+            source,
+        }) => {
+            return Err(Error::File {
+                action,
+                path,
+                source,
+            });
+        }
+        Err(refusal) => {
+            report.verdict = Verdict::Failed;
+            report.summary = format!("the board would not start: {refusal}");
+            report.firmware = FirmwareOutcome::Refused(refusal.to_string());
+            return Ok(report);
+        }
+    }
+    if let FirmwareOutcome::Started(started) = &report.firmware {
+        for machine in &test.machines {
+            let (part, added) = part(test, started, *machine);
+            let machine_report = crate::run(&part, observer)?;
+            let verdict = machine_report.verdict;
+            report.machines.push(MachineReport {
+                machine: machine.name(Architecture::Aarch64),
+                shows: shows(*machine),
+                added,
+                report: machine_report,
+            });
+            if verdict != Verdict::Passed {
+                break;
+            }
+        }
+    }
+    let failed = report
+        .machines
+        .iter()
+        .find(|own| own.report.verdict != Verdict::Passed);
+    (report.verdict, report.summary) = match failed {
+        Some(own) => (
+            own.report.verdict,
+            format!("{}: {}", own.machine, own.report.summary),
+        ),
+        None => {
+            let each = |own: &MachineReport| format!("{}: {}", own.machine, own.report.summary);
+            let parts: Vec<String> = report.machines.iter().map(each).collect();
+            (Verdict::Passed, parts.join("; "))
+        }
+    };
+    Ok(report)
+}
+
+/// The test on one machine, and what is added to the command line there.
+fn part(test: &RaspberryPiTest, started: &Started, machine: Machine) -> (BootTest, String) {
+    let mut part = test.common.clone();
+    let pi = machine.is_raspberry_pi();
+    // A report needs a console, and these machines have no other than this one.
+    let mut added = "console=ttyAMA0,115200".to_owned();
+    if pi {
+        added.push_str(&format!(" {CONSOLE_ARGUMENT}"));
+    }
+    let command_line = format!("{} {added}", started.command_line);
+    part.architecture = Architecture::Aarch64;
+    part.machine = machine;
+    part.disk = match pi {
+        true => DiskInterface::SdCard,
+        false => DiskInterface::Virtio,
+    };
+    part.network = match pi {
+        true => Network::None,
+        false => Network::User {
+            forwards: Vec::new(),
+        },
+    };
+    part.command_line = Some(command_line.clone());
+    part.firmware = Firmware::Direct {
+        kernel: started.kernel.clone(),
+        initrd: started.initrd.clone(),
+        command_line,
+        device_tree: pi.then(|| test.device_tree.clone()),
+    };
+    part.work_folder = test
+        .common
+        .work_folder
+        .join(machine.name(Architecture::Aarch64));
+    part.plan = vec![Step::Boot];
+    if !test.once && part.expectation == Expectation::Passes {
+        part.plan.push(Step::Reboot(RebootBy::Reset));
+    }
+    (part, added)
+}
+
+/// What a machine can show of a Raspberry Pi.
+fn shows(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Usual => {
+            "this kernel, initrd and root on an arm64 machine with a network, on a virtio disk"
+        }
+        Machine::RaspberryPi3 => {
+            "this kernel, initrd and root on a Raspberry Pi 3 with the image as its SD card, without \
+             network"
+        }
+        Machine::RaspberryPi4 => {
+            "this kernel, initrd and root on a Raspberry Pi 4 with the image as its SD card, without \
+             PCIe and network"
+        }
+    }
+}
+
+fn limits(board: Board) -> &'static str {
+    match board {
+        Board::Pi5 => {
+            "no Raspberry Pi 5 was emulated, since QEMU has none: its drivers, its device tree and \
+             its real firmware were not run"
+        }
+        Board::Pi4 => {
+            "the board's real firmware, its PCIe, USB and network were not run, since QEMU has none \
+             of them"
+        }
+    }
+}
