@@ -584,10 +584,6 @@ fn what_could_not_start_is_refused_with_the_reason() {
         "{text}"
     );
 
-    // The state's encryption is something that the owner has to say.
-    copy.replace("recipes/pi.toml", "encrypt = \"key-file\"", "");
-    let text = refusal(&copy, &[], 3);
-    assert!(text.contains("`encrypt` is missing in `var`"), "{text}");
     let text = refusal(&copy, &["--set", "var.encrypt=tpm2"], 3);
     assert!(text.contains("no TPM"), "{text}");
 }
