@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// All commands, as they are called.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 21] = [
     "",
     "image",
     "test",
@@ -19,6 +19,13 @@ const COMMANDS: [&str; 14] = [
     "boards",
     "recipes",
     "lock",
+    "keys",
+    "keys new",
+    "keys show",
+    "keys export",
+    "keys rotate",
+    "keys use-command",
+    "keys sign",
     "store",
     "store gc",
     "store verify",

@@ -44,7 +44,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let mut text = Zeroizing::new(String::new());
+    // Large enough not to be moved, which would leave a part unwiped.
+    let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
     file.take(MOST).read_to_string(&mut text).map_err(failed)?;
     Ok(Some(text))
 }

@@ -180,17 +180,60 @@ impl Draft {
         sync(&self.parent)
     }
 
-    /// Changes places with a folder, in one step; what was there before is removed.
+    /// Takes a folder's place, in one step where the file system can do that; what was there before
+    /// is removed.
     pub(super) fn replace(self, folder: &Path) -> std::io::Result<()> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
         sync(self.path())?;
-        renameat_with(CWD, self.path(), CWD, folder, RenameFlags::EXCHANGE)?;
+        match renameat_with(CWD, self.path(), CWD, folder, RenameFlags::EXCHANGE) {
+            // NFS cannot, for example.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.replace_in_steps(folder)?,
+            done => done?,
+        }
         sync(&self.parent)?;
         self.folder.close()
+    }
+
+    /// The same in steps: whoever is killed between them finds the old folder beside its place.
+    fn replace_in_steps(&self, folder: &Path) -> std::io::Result<()> {
+        let mut aside = self.path().as_os_str().to_owned();
+        aside.push("-before");
+        fs::rename(folder, &aside)?;
+        if let Err(error) = fs::rename(self.path(), folder) {
+            fs::rename(&aside, folder)?;
+            return Err(error);
+        }
+        fs::rename(&aside, self.path())
     }
 }
 
 /// Sees to it that a folder's names are on the disk.
 pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_replaced_where_folders_cannot_change_places() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("keys");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("old"), "").unwrap();
+        let draft = Draft::beside(&folder).unwrap();
+        fs::write(draft.path().join("new"), "").unwrap();
+        draft.replace_in_steps(&folder).unwrap();
+        assert!(folder.join("new").exists() && draft.path().join("old").exists());
+        draft.folder.close().unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+
+        // If it cannot be done, all is as it was.
+        let draft = Draft::beside(&folder).unwrap();
+        fs::remove_dir(draft.path()).unwrap();
+        draft.replace_in_steps(&folder).unwrap_err();
+        assert!(folder.join("new").exists());
+    }
 }
