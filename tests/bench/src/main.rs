@@ -17,6 +17,7 @@ mod memory;
 mod mkosi;
 mod place;
 mod rebuild;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -45,6 +46,8 @@ enum Measure {
     Memory,
     /// A boot, beside the kernel's alone
     Boot,
+    /// Verifying an image, beside hashing the same bytes
+    Verify,
     /// A cold build beside mkosi's (needs root, and mmdebstrap)
     Mkosi,
     /// Everything
@@ -65,6 +68,7 @@ fn main() -> Result<()> {
         (Measure::Rebuild, rebuild::measure, rounds),
         (Measure::Memory, memory::measure, rounds.min(3)),
         (Measure::Boot, boot::measure, rounds.min(3)),
+        (Measure::Verify, verify::measure, rounds),
         (Measure::Mkosi, mkosi::measure, rounds.min(3)),
     ];
     for (measure, run, rounds) in measures {

@@ -82,10 +82,25 @@ impl Place {
                 .arg("--quiet")
                 .arg("--store")
                 .arg(self.folder.join("store"))
+                .arg("--keys")
+                .arg(self.folder.join("keys"))
                 .arg("image")
                 .args(IMAGE)
                 .args(["--recipe", recipe, "--output"])
                 .arg(self.output(recipe)),
+        )
+    }
+
+    /// Verifies an image.
+    pub(crate) fn verify(&self, image: &Path) -> Result<Took> {
+        child::run(
+            Command::new(&self.program)
+                .current_dir(self.project())
+                .arg("--quiet")
+                .arg("--keys")
+                .arg(self.folder.join("keys"))
+                .arg("verify")
+                .arg(image),
         )
     }
 
