@@ -13,8 +13,6 @@ const SETTINGS: &str = "/usr/lib/fortress/state.conf";
 const DEFINITIONS: &str = "/usr/lib/repart.d";
 /// What udev does when it sees a data drive.
 const DRIVE_RULES: &str = "/usr/lib/udev/rules.d/90-fortress-data.rules";
-/// Where units are.
-const UNITS: &str = "/usr/lib/systemd/system";
 
 /// Writes all of it into the root.
 pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
@@ -52,18 +50,12 @@ pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
         write(
             &format!("{DEFINITIONS}/60-swap.conf"),
             format!(
-                "# Room for memory that is put away.\n\
-                 [Partition]\nType=swap\nLabel=swap\nFormat=swap\n\
+                "# Room for memory that is put away. The initrd opens it, and nothing else is to try.\n\
+                 [Partition]\nType=swap\nLabel=swap\nFormat=swap\nNoAuto=yes\n\
                  SizeMinBytes={size}\nSizeMaxBytes={size}\n",
                 size = **size
             ),
         )?;
-        write(
-            &format!("{UNITS}/dev-mapper-swap.swap"),
-            "[Unit]\nDescription=Encrypted Swap\n\n[Swap]\nWhat=/dev/mapper/swap\n".to_owned(),
-        )?;
-        let wants = TreePath::new(&format!("{UNITS}/swap.target.wants/dev-mapper-swap.swap"))?;
-        tree.link(&wants, "../dev-mapper-swap.swap")?;
     }
     if !plan.data.drives.is_empty() {
         let mut rules =

@@ -128,9 +128,9 @@ static TPM: Part = Part {
     modules: &["efivarfs"],
 };
 
-/// Makes swap.
+/// Makes swap, and uses it.
 static SWAP: Part = Part {
-    programs: &["/usr/sbin/mkswap"],
+    programs: &["/usr/sbin/mkswap", "/usr/sbin/swapon"],
     libraries: &[],
     optional: &[],
     modules: &[],
