@@ -59,6 +59,7 @@ use Effect::{Ends, Fails, Late};
 pub const PATTERNS: &[Pattern] = &[
     // Verity first: whatever else such a line says, this is what it is about.
     pattern(Fails, "verity-corruption", "device-mapper: verity: * corrupted", "a block of a verity device is not what its hash tree says"),
+    pattern(Fails, "verity-signature", "verity: Root hash verification failed", "nobody signed the root hash whom the kernel trusts"),
     pattern(Fails, "verity-setup", "device-mapper: table: * verity: ", "the kernel refuses the verity device: superblock, signature or root hash"),
     pattern(Fails, "verity-root-hash", "Verity device detected corruption", "veritysetup found the root hash or its signature wrong"),
     // The kernel's end.
@@ -241,6 +242,10 @@ mod tests {
         (
             "[    9.1] device-mapper: table: 254:0: verity: Unrecognized verity feature request (-EINVAL)",
             "verity-setup",
+        ),
+        (
+            "[    8.2] device-mapper: table: 253:0: verity: Root hash verification failed (-EKEYREJECTED)",
+            "verity-signature",
         ),
         (
             "[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",

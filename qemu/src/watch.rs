@@ -104,6 +104,8 @@ pub(crate) struct Watch<'a> {
     /// How much of what is to be typed was typed.
     typed: usize,
     types_at: Option<Instant>,
+    /// Whether what is to be typed answers a question whose line has no end yet.
+    answered: bool,
     enrolled: Option<f64>,
     enrolled_ever: bool,
     /// Whether this boot's console said that Secure Boot is on.
@@ -145,6 +147,7 @@ impl<'a> Watch<'a> {
             restarts: 0,
             typed: 0,
             types_at: None,
+            answered: false,
             enrolled: None,
             enrolled_ever: false,
             secure_boot: false,
@@ -239,7 +242,11 @@ impl<'a> Watch<'a> {
     fn take(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Line(at, line) => self.take_line(at, &line)?,
-            Event::Prompt(start) => self.type_after(&start),
+            Event::Prompt(start) if !self.answered => {
+                self.type_after(&start);
+                self.answered = self.types_at.is_some();
+            }
+            Event::Prompt(_) => {}
             Event::Raw(bytes) => {
                 if let Some(terminal) = &mut self.terminal {
                     terminal.show(&bytes);
@@ -274,7 +281,10 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         self.log.add(seconds, line)?;
-        self.type_after(line);
+        // The line of a question that was answered comes once more, with the answer in it.
+        if !std::mem::take(&mut self.answered) {
+            self.type_after(line);
+        }
         if line.contains(ENROLLED) {
             self.enrolled = Some(seconds - self.began);
             self.enrolled_ever = true;

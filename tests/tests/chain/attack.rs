@@ -27,8 +27,6 @@ pub(crate) fn refused(mut test: BootTest, pattern: &str, stage: &str) -> Report 
 pub(crate) fn stayed_closed(report: &Report) {
     let log = std::fs::read_to_string(&report.serial_log).unwrap();
     for sign in [
-        // The volume is opened.
-        "key size 512 bits for device",
         "RECOVERY KEY",
         // The initrd got what it wanted.
         "Finished fortress-state.service",

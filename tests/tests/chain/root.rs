@@ -85,9 +85,9 @@ fn a_flipped_bit_in_the_signature_of_the_root_hash_stops_the_machine_in_the_init
     std::fs::write(&piece, &bytes).unwrap();
     copy(&machine().disk, (offset, length), &piece, 0);
     bytes.copy_from_slice(&std::fs::read(&piece).unwrap());
-    // In the middle of the base64 of the signature, where another letter is another value.
+    // Near the end of the message in base64: the signature itself.
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let value = text.find("\"signature\"").unwrap() + 200;
+    let value = text.rfind("\"}").unwrap() - 100;
     let test = machine().attacked("signature", |disk| flip(disk, offset + value as u64));
     let report = refused(test, "verity-signature", "the initrd");
     stayed_closed(&report);
