@@ -187,6 +187,9 @@ impl Error {
             ),
             Self::ExportThere { .. } => Some("name a folder that does not exist yet".into()),
             Self::KeyInUse { .. } => Some("make another key in the token".into()),
+            Self::NoKey { role } => Some(format!(
+                "'fortress-build keys rotate {role}' makes one, if the key set is yours"
+            )),
             Self::NoHome => Some("name the folder: --keys FOLDER".into()),
             _ => None,
         }

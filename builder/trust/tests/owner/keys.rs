@@ -3,8 +3,10 @@
 use crate::support::{self, copy, keys, new_keys, run, signer, text, try_run};
 use fortress_progress::Silent;
 use fortress_trust::{
-    Error, Export, Holder, KeySet, NewKeys, Passphrase, Request, Role, Signer as _,
+    Certificate, Error, Export, Holder, KeySet, NewKeys, Passphrase, PublicKey, Request, Role,
+    Signer as _,
 };
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::fs;
@@ -611,4 +613,36 @@ fn what_is_wrong_with_a_set_is_said() {
         error.contains("retired/letters: not named ROLE-DATE-FINGERPRINT"),
         "{error}"
     );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_may_be_a_key_or_a_certificate(bytes: Vec<u8>, text: String) {
+        let _ = Certificate::from_der(&bytes);
+        let _ = Certificate::from_pem(&text);
+        for role in [Role::Manifest, Role::Db] {
+            prop_assert!(PublicKey::from_der(&bytes, role.algorithm()).is_err());
+            prop_assert!(PublicKey::from_pem(&text, role.algorithm()).is_err());
+        }
+    }
+
+    #[test]
+    fn changed_keys_and_certificates_may_be_read(at: prop::sample::Index, byte: u8) {
+        let public = keys().public();
+        let mut certificate = public.certificate(Role::Db).unwrap().der().to_vec();
+        let place = at.index(certificate.len());
+        certificate[place] = byte;
+        if let Ok(certificate) = Certificate::from_der(&certificate) {
+            let _ = certificate.public_key();
+            let _ = certificate.pem();
+        }
+        for role in [Role::Manifest, Role::Db] {
+            let mut key = public.key(role).unwrap().der().unwrap();
+            let place = at.index(key.len());
+            key[place] = byte;
+            if let Ok(key) = PublicKey::from_der(&key, role.algorithm()) {
+                prop_assert!(!key.accepts(&[1; 32], &vec![1; role.algorithm().signature_length()]));
+            }
+        }
+    }
 }
