@@ -20,7 +20,7 @@ use fortress_trust::{Blank, PublicKeys, Role, Signer, authenticode, secure_boot}
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// The partition, for messages.
@@ -34,6 +34,8 @@ const KEYS: &str = "loader/keys/auto";
 const VERITY_CERTIFICATE: &str = "/usr/lib/verity.d/fortress.crt";
 /// What the kernel wants an archive of the initrd to be aligned to.
 const ARCHIVE_ALIGNMENT: u64 = 4;
+/// How much is read at once.
+const PIECE: usize = 1 << 20;
 /// Bytes at a program's start that hold its headers.
 const HEAD: u64 = 64 * 1024;
 
@@ -47,7 +49,7 @@ pub(crate) fn write(boot: &Boot<'_>) -> Result<BootFacts> {
     let files = tree.iter().filter(|(_, node)| !node.is_directory());
     let (programs, files): (Vec<_>, Vec<_>) = files
         .map(|(path, _)| path.relative().to_owned())
-        .partition(|path| path.ends_with_efi());
+        .partition(|path| is_program(path));
     Ok(BootFacts::Uefi(UefiFacts {
         enroll: trust.secure_boot.enroll.as_str().to_owned(),
         microsoft: *trust.secure_boot.microsoft,
@@ -73,14 +75,9 @@ pub(crate) fn write(boot: &Boot<'_>) -> Result<BootFacts> {
 }
 
 /// Whether a file name is that of an EFI program.
-trait EfiName {
-    fn ends_with_efi(&self) -> bool;
-}
-
-impl EfiName for str {
-    fn ends_with_efi(&self) -> bool {
-        self.len() >= 4 && self.as_bytes()[self.len() - 4..].eq_ignore_ascii_case(b".efi")
-    }
+fn is_program(path: &str) -> bool {
+    let name = path.as_bytes();
+    name.len() >= 4 && name[name.len() - 4..].eq_ignore_ascii_case(b".efi")
 }
 
 /// Puts signatures in their places on the EFI system partition, and tells what was signed.
@@ -101,9 +98,10 @@ pub(crate) fn sign(
         .iter_mut()
         .filter(|one| one.path != facts.uki)
     {
-        partition.program(program, &mut signed, keys, signer)?;
+        partition.program(program, None, &mut signed, keys, signer)?;
     }
-    let measured = partition.policy(&facts.uki, keys, signer)?;
+    let (measured, hashed) = partition.policy(&facts.uki, keys, signer)?;
+    let mut hashed = Some(hashed);
     facts.pcr11 = measured
         .phases()
         .into_iter()
@@ -119,7 +117,7 @@ pub(crate) fn sign(
         .iter_mut()
         .filter(|one| one.path == facts.uki)
     {
-        partition.program(program, &mut signed, keys, signer)?;
+        partition.program(program, hashed.take(), &mut signed, keys, signer)?;
         program.sections = measured
             .sections()
             .map(|(name, digest)| SectionFacts {
@@ -164,17 +162,21 @@ impl BootVolume<'_> {
         Ok(())
     }
 
-    /// Signs a program.
+    /// Signs a program, of which a part may be hashed already.
     fn program(
         &self,
         facts: &mut ProgramFacts,
+        hashed: Option<Hashed>,
         signed: &mut BTreeMap<[u8; 32], Vec<u8>>,
         keys: &PublicKeys,
         signer: &dyn Signer,
     ) -> Result<()> {
         let path = facts.path.as_str();
         let mut file = self.file(path)?;
-        let program = examine(path, &mut file)?;
+        let program = match hashed {
+            Some(hashed) => hashed.finish(path, &mut file)?,
+            None => examine(path, &mut file)?,
+        };
         let message = match signed.get(&program.digest) {
             Some(message) => message.clone(),
             None => authenticode::sign(keys, signer, path, &program.digest)?,
@@ -191,15 +193,25 @@ impl BootVolume<'_> {
         Ok(())
     }
 
-    /// Signs the policy of PCR 11, and gives what is measured.
-    fn policy(&self, path: &str, keys: &PublicKeys, signer: &dyn Signer) -> Result<Measurement> {
+    /// Signs the policy of PCR 11, and gives what is measured, and what of the program will not change
+    /// any more.
+    fn policy(
+        &self,
+        path: &str,
+        keys: &PublicKeys,
+        signer: &dyn Signer,
+    ) -> Result<(Measurement, Hashed)> {
         let mut file = self.file(path)?;
         let image = headers(path, &mut file)?;
         let section = image
             .section(".pcrsig")
             .ok_or_else(|| changed(PARTITION, path, "it has no section .pcrsig"))?;
-        let measured = measure::measure(&image, &mut file)
-            .map_err(|error| changed(PARTITION, path, &error.to_string()))?;
+        let before = self.file(path)?.take(section.raw_offset.into());
+        let (measured, hashed) = rayon::join(
+            || measure::measure(&image, &mut file),
+            || Hashed::begin(path, before),
+        );
+        let measured = measured.map_err(|error| changed(PARTITION, path, &error.to_string()))?;
         let text = pcr::sign(keys, signer, path, &measured.phases())?;
         if text.len() as u64 != u64::from(section.length()) {
             return Err(changed(
@@ -211,7 +223,32 @@ impl BootVolume<'_> {
         file.seek(SeekFrom::Start(section.raw_offset.into()))
             .and_then(|_| file.write_all(text.as_bytes()))
             .map_err(|source| Error::io("write", path, source))?;
-        Ok(measured)
+        Ok((measured, hashed?))
+    }
+}
+
+/// The part of a program before its first signature, hashed while the rest was made.
+struct Hashed {
+    hasher: signature::AuthenticodeHasher,
+    length: u64,
+}
+
+impl Hashed {
+    fn begin(path: &str, file: impl Read) -> Result<Self> {
+        let mut file = BufReader::with_capacity(PIECE, file);
+        let mut hasher = signature::AuthenticodeHasher::new();
+        let length =
+            io::copy(&mut file, &mut hasher).map_err(|source| Error::io("read", path, source))?;
+        Ok(Self { hasher, length })
+    }
+
+    fn finish(mut self, path: &str, file: &mut (impl Read + Seek)) -> Result<signature::Program> {
+        file.seek(SeekFrom::Start(self.length))
+            .and_then(|_| io::copy(&mut BufReader::new(file), &mut self.hasher))
+            .map_err(|source| Error::io("read", path, source))?;
+        self.hasher
+            .finish()
+            .map_err(|error| changed(PARTITION, path, &error.to_string()))
     }
 }
 
@@ -373,7 +410,8 @@ fn owners_initrd(boot: &Boot<'_>) -> Result<Content> {
     tree.write(&path, 0o644, Content::from(certificate.as_str()))?;
     write_file(&boot.scratch.join("initrd"), |out| {
         let failed = |source| Error::io("write", Path::new("initrd"), source);
-        let mut common = boot.initrd.reader().map_err(failed)?;
+        let common = boot.initrd.reader().map_err(failed)?;
+        let mut common = BufReader::with_capacity(PIECE, common);
         let length = io::copy(&mut common, out).map_err(failed)?;
         let padding = length.next_multiple_of(ARCHIVE_ALIGNMENT) - length;
         out.write_all(&vec![0; padding as usize]).map_err(failed)?;
