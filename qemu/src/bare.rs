@@ -36,11 +36,8 @@ pub fn bare_kernel(
     like: &BootTest,
     observer: &dyn Observer,
 ) -> Result<BareKernel> {
-    let console = match like.architecture {
-        crate::Architecture::X86_64 => "ttyS0",
-        crate::Architecture::Aarch64 => "ttyAMA0",
-    };
     let mut test = like.clone();
+    let direct = test.direct_console();
     let device_tree = match &like.firmware {
         Firmware::Direct { device_tree, .. } => device_tree.clone(),
         Firmware::Uefi { .. } => None,
@@ -50,7 +47,7 @@ pub fn bare_kernel(
         kernel: kernel.to_owned(),
         initrd: None,
         // The last console is the one that gets the panic, and it must bear its time.
-        command_line: format!("{command_line} console={console} printk.time=1"),
+        command_line: format!("{command_line} console={direct} printk.time=1"),
     };
     test.plan = vec![Step::Boot];
     test.timeout = test.timeout.min(LONGEST);

@@ -147,6 +147,7 @@ impl<'a> Bench<'a> {
                 .clone()
                 .map(|(start, _)| (start, tpm::device(self.test.architecture))),
             errors: self.path("qemu.log"),
+            console: self.test.serial_line(),
             health_port: !self.test.machine.is_raspberry_pi(),
             raw: self.test.interactive,
             prompts: !self.test.typed.is_empty(),

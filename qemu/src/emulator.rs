@@ -71,6 +71,8 @@ pub(crate) struct Start<'a> {
     pub(crate) tpm: Option<(TpmStart, &'static str)>,
     /// Where the emulator's own words go.
     pub(crate) errors: PathBuf,
+    /// The serial line that is the console, which is character device `console`.
+    pub(crate) console: &'static [&'static str],
     /// Whether the machine has a port for the health report.
     pub(crate) health_port: bool,
     /// Whether the console's bytes are wanted too.
@@ -92,7 +94,7 @@ impl Emulator {
             .args(["-chardev", "socket,id=control,fd=0"])
             .args(["-mon", "chardev=control,mode=control"])
             .args(["-chardev", "socket,id=console,fd=1"])
-            .args(["-serial", "chardev:console"])
+            .args(start.console)
             .args(&start.arguments)
             .stdin(OwnedFd::from(control_inside))
             .stdout(OwnedFd::from(console_inside))

@@ -284,6 +284,30 @@ pub struct BootTest {
 }
 
 impl BootTest {
+    /// QEMU's arguments for the serial line that is the console.
+    ///
+    /// Not a PL011 where a kernel is started directly: the command lines of Raspberry Pis name one that
+    /// only they have (`ttyAMA10`), after which Linux takes no other for a console.
+    pub(crate) fn serial_line(&self) -> &'static [&'static str] {
+        let direct = matches!(self.firmware, Firmware::Direct { .. });
+        match (self.machine, self.architecture) {
+            (Machine::Usual, Architecture::Aarch64) if direct => {
+                &["-device", "pci-serial,chardev=console"]
+            }
+            (Machine::Usual, _) => &["-serial", "chardev:console"],
+            // The second one is the small UART.
+            _ => &["-serial", "null", "-serial", "chardev:console"],
+        }
+    }
+
+    /// That line's name in a kernel that is started directly.
+    pub(crate) fn direct_console(&self) -> &'static str {
+        match self.machine {
+            Machine::Usual => "ttyS0",
+            Machine::RaspberryPi3 | Machine::RaspberryPi4 => "ttyS1",
+        }
+    }
+
     /// A test of an image with what is usual: UEFI without Secure Boot, 1 GiB of memory, two
     /// processors, a disk 4 GiB larger than the image, no network, ten minutes for one boot.
     pub fn new(image: impl Into<PathBuf>, work_folder: impl Into<PathBuf>) -> Self {

@@ -355,7 +355,7 @@ impl<'a> Watch<'a> {
             Some("RESET") if by_guest && self.awaited => self.reset = true,
             Some("RESET") if by_guest => {
                 self.restarts += 1;
-                let kernel = self.progress.stage() >= Stage::Kernel;
+                let kernel = is_direct(self.bench) || self.progress.stage() >= Stage::Kernel;
                 if kernel || self.restarts > FIRMWARE_RESTARTS {
                     self.end_in(Duration::ZERO, End::Restarted);
                 } else {

@@ -167,14 +167,13 @@ pub fn run(test: &RaspberryPiTest, observer: &dyn Observer) -> Result<RaspberryP
 fn part(test: &RaspberryPiTest, started: &Started, machine: Machine) -> (BootTest, String) {
     let mut part = test.common.clone();
     let pi = machine.is_raspberry_pi();
-    // A report needs a console, and these machines have no other than this one.
-    let mut added = "console=ttyAMA0,115200".to_owned();
+    part.machine = machine;
+    let mut added = format!("console={},115200", part.direct_console());
     if pi {
         added.push_str(&format!(" {CONSOLE_ARGUMENT}"));
     }
     let command_line = format!("{} {added}", started.command_line);
     part.architecture = Architecture::Aarch64;
-    part.machine = machine;
     part.disk = match pi {
         true => DiskInterface::SdCard,
         false => DiskInterface::Virtio,
