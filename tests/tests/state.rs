@@ -51,7 +51,7 @@ done
 exec > /run/probe
 [ ! -b /dev/mapper/data-tank ] || echo "tank is open"
 while read -r device type _; do
-    case $device in /dev/dm-*) echo "swap on $type" ;; esac
+    case $device in /dev/dm-* | /dev/mapper/*) echo "swap on $type" ;; esac
 done < /proc/swaps
 state=$(cryptsetup status var | sed -n 's/^ *device: *//p')
 for volume in $state $tank; do

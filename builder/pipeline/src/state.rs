@@ -11,6 +11,8 @@ use fortress_tree::{Tree, TreePath};
 const SETTINGS: &str = "/usr/lib/fortress/state.conf";
 /// Definitions of partitions (repart.d(5)). The initrd's script says how they are encrypted.
 const DEFINITIONS: &str = "/usr/lib/repart.d";
+/// What makes systemd use the swap.
+const SWAP_WANTED: &str = "/usr/lib/systemd/system/swap.target.wants/fortress-swap.service";
 /// What udev does when it sees a data drive.
 const DRIVE_RULES: &str = "/usr/lib/udev/rules.d/90-fortress-data.rules";
 
@@ -56,6 +58,7 @@ pub(crate) fn write(plan: &Plan, tree: &mut Tree) -> Result<()> {
                 size = **size
             ),
         )?;
+        tree.link(&TreePath::new(SWAP_WANTED)?, "../fortress-swap.service")?;
     }
     if !plan.data.drives.is_empty() {
         let mut rules =

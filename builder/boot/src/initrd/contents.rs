@@ -128,9 +128,9 @@ static TPM: Part = Part {
     modules: &["efivarfs"],
 };
 
-/// Makes swap, and uses it.
+/// Makes swap.
 static SWAP: Part = Part {
-    programs: &["/usr/sbin/mkswap", "/usr/sbin/swapon"],
+    programs: &["/usr/sbin/mkswap"],
     libraries: &[],
     optional: &[],
     modules: &[],
