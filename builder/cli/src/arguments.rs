@@ -1,8 +1,8 @@
 //! What the command line takes: the commands, and what they share in `options`.
 
 use crate::commands::{
-    attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
-    test, verify,
+    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes, sign,
+    store, test, verify,
 };
 use crate::options::Global;
 use clap::{Parser, Subcommand};
@@ -50,7 +50,9 @@ pub(crate) enum Command {
     Image(image::Options),
     Sign(sign::Options),
     Attach(attach::Options),
+    Flash(flash::Options),
     Verify(verify::Options),
+    Pack(pack::Options),
     Test(test::Options),
     Plan(plan::Options),
     Boards(boards::Options),

@@ -58,6 +58,13 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
         if let Some(error) = cause.downcast_ref::<fortress_pipeline::Error>() {
             return (build_code(error), error.hint());
         }
+        if let Some(error) = cause.downcast_ref::<fortress_artefact::Error>() {
+            let code = match error {
+                fortress_artefact::Error::Cancelled => 130,
+                _ => 1,
+            };
+            return (code, error.hint());
+        }
         if let Some(error) = cause.downcast_ref::<fortress_trust::Error>() {
             let code = match error {
                 error if error.is_cancelled() => 130,
@@ -80,6 +87,12 @@ fn judge(error: &anyhow::Error) -> (u8, Option<String>) {
             };
             // It says in its own words what to install.
             return (code, None);
+        }
+        if let Some(error) = cause.downcast_ref::<fortress_flash::Error>() {
+            return (error.exit_code(), error.hint());
+        }
+        if let Some(fortress_verification::Error::Cancelled) = cause.downcast_ref() {
+            return (130, None);
         }
         if let Some(Said { code, hint, .. }) = cause.downcast_ref::<Said>() {
             return (*code, hint.clone());

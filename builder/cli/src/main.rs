@@ -18,8 +18,8 @@ mod progress;
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use commands::{
-    attach, boards, completions, doctor, image, keys, lock, manual, plan, recipes, sign, store,
-    test, verify,
+    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes, sign,
+    store, test, verify,
 };
 use std::process::ExitCode;
 
@@ -38,8 +38,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Image(options) => image::run(options, global),
         Command::Sign(options) => sign::run(options, global),
         Command::Attach(options) => attach::run(options, global),
+        Command::Flash(options) => flash::run(options, global),
         Command::Verify(options) => verify::run(options, global),
         Command::Test(options) => test::run(options, global),
+        Command::Pack(options) => pack::run(options, global),
         Command::Plan(options) => plan::run(options, global),
         Command::Boards(options) => boards::run(options, global),
         Command::Recipes(options) => recipes::run(options, global),

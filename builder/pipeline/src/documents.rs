@@ -23,6 +23,9 @@ const SIGNATURE: &str = ".minisig";
 pub(crate) const SIGNATURES: &str = ".signatures.json";
 /// The ending of the list of what is to be signed.
 pub(crate) const REQUESTS: &str = ".requests.json";
+/// The endings of what can be made of an image to hand it out: compressed copies, a block map, an
+/// entry for Raspberry Pi Imager's list.
+pub const PACKED: [&str; 4] = [".img.zst", ".img.xz", ".bmap", ".os_list.json"];
 
 /// A file beside an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +44,15 @@ impl Document {
     }
 }
 
-/// Endings of all documents that there may be beside an image, the manifest first: what has none is
-/// not whole.
+/// Endings of all files that there may be beside an image, the manifest first: what has none is not
+/// whole.
 pub(crate) fn endings() -> Vec<String> {
     let signed = [MANIFEST, CHECKSUMS, SBOM];
     let signed = signed
         .into_iter()
         .flat_map(|ending| [ending.to_owned(), format!("{ending}{SIGNATURE}")]);
-    let others = [SIGNATURES, REQUESTS].map(str::to_owned);
-    signed.chain(others).collect()
+    let others = [SIGNATURES, REQUESTS].into_iter().chain(PACKED);
+    signed.chain(others.map(str::to_owned)).collect()
 }
 
 /// The documents of an image in the order in which they are to appear, the manifest last; signed,

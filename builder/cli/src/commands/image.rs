@@ -1,6 +1,6 @@
 //! `image`: builds one.
 
-use super::{print_json, test};
+use super::{pack, print_json, test};
 use crate::context::{self, Context, InputSettings};
 use crate::failure::Said;
 use crate::options::{Global, Inputs, Selection};
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// halves are enough, and NAME.requests.json says what is to be signed
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = SignOption::Now)]
     sign: SignOption,
+    /// Make these beside the image, to hand out, as 'fortress-build pack' does
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
+    pack: Vec<pack::PackOption>,
     /// Boot the image afterwards, and read its health report
     #[arg(long)]
     test: bool,
@@ -80,6 +83,15 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
     if !global.json {
         summarize(&built, &settings.lock_path, started, options.test);
     }
+    let packed = pack::make(
+        &built.image,
+        &built.manifest,
+        &options.pack,
+        &context.terminal,
+    )?;
+    if !global.json {
+        pack::tell(&packed);
+    }
     let report = match options.test {
         true => Some(test::boot(
             &built.image,
@@ -95,6 +107,7 @@ pub(crate) fn run(options: &Options, global: &Global) -> anyhow::Result<ExitCode
             "image": built.image,
             "manifest": built.manifest_path,
             "requests": built.requests,
+            "packed": pack::paths(&packed),
             "root_hash": built.manifest.root_hash,
             "seconds": started.elapsed().as_secs_f64(),
             "test": report,

@@ -10,7 +10,7 @@ pub(super) fn print(rows: &[Vec<String>]) {
     print!("{}", render(rows));
 }
 
-fn render(rows: &[Vec<String>]) -> String {
+pub(super) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

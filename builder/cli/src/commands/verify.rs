@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
 }
 
 /// The public key of a manifest, from a file or as it is.
-fn single(key: &str) -> Result<PublicKeys> {
+pub(super) fn single(key: &str) -> Result<PublicKeys> {
     let path = Path::new(key);
     let text = match path.is_file() {
         true => fs::read_to_string(path)
