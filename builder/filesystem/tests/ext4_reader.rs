@@ -6,8 +6,6 @@
     reason = "a test that panics has failed"
 )]
 
-// Of what tests share, not everything is used here.
-#[allow(dead_code, reason = "shared with other tests")]
 mod common;
 
 use common::{EPOCH, add_corners, add_devices_and_attributes, path};

@@ -204,11 +204,7 @@ impl Structure {
 /// When this is no ext4 of the kind that [`super::write`] makes, its superblock is damaged, or
 /// reading fails. Whatever else is wrong is among the problems.
 pub fn read(source: &dyn ReadAt, offset: u64, length: u64) -> Result<Structure> {
-    let mut bytes = [0; SUPERBLOCK];
-    source
-        .read_exact_at(&mut bytes, offset + SUPERBLOCK_OFFSET)
-        .map_err(unreadable)?;
-    let superblock = Superblock::parse(&bytes).map_err(damaged)?;
+    let (superblock, wrong) = superblock(source, offset, length)?;
     if superblock.blocks > length / BLOCK as u64 {
         return Err(damaged("it is longer than its partition"));
     }
@@ -230,10 +226,42 @@ pub fn read(source: &dyn ReadAt, offset: u64, length: u64) -> Result<Structure> 
         names: 0,
         superblock,
     };
+    if let Some(wrong) = wrong {
+        let reason = format!("{wrong}: the copy of it in group 1 was read instead");
+        reader.problem(Some(0), reason);
+    }
     reader.run()?;
     let mut structure = reader.structure;
     structure.stretches.sort_by_key(|stretch| stretch.start);
     Ok(structure)
+}
+
+/// Reads the superblock; if it is damaged, its first copy, and says what is wrong with it.
+fn superblock(
+    source: &dyn ReadAt,
+    offset: u64,
+    length: u64,
+) -> Result<(Superblock, Option<String>)> {
+    let mut bytes = [0; SUPERBLOCK];
+    let first = offset.saturating_add(SUPERBLOCK_OFFSET);
+    source
+        .read_exact_at(&mut bytes, first)
+        .map_err(unreadable)?;
+    let wrong = match Superblock::parse(&bytes) {
+        Ok(superblock) => return Ok((superblock, None)),
+        Err(wrong) => wrong,
+    };
+    let copy = GROUP * BLOCK as u64;
+    if copy + SUPERBLOCK as u64 > length {
+        return Err(damaged(wrong));
+    }
+    source
+        .read_exact_at(&mut bytes, offset.saturating_add(copy))
+        .map_err(unreadable)?;
+    match Superblock::parse(&bytes) {
+        Ok(superblock) => Ok((superblock, Some(wrong))),
+        Err(_) => Err(damaged(wrong)),
+    }
 }
 
 fn damaged(reason: impl Into<String>) -> Error {
