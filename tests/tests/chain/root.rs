@@ -93,29 +93,40 @@ fn a_flipped_bit_in_the_signature_of_the_root_hash_stops_the_machine_in_the_init
     stayed_closed(&report);
 }
 
-/// The partitions of slot A become those of another image, under the names that the machine's own
-/// kernel image looks for.
-fn replace_root(disk: &Path, other: &Built, guids: &Built) {
-    for number in [ROOT, VERITY, SIGNATURE] {
-        let (offset, length) = machine().built.partition(number);
-        let theirs = other.partition(number);
-        assert!(theirs.1 <= length, "the other image is larger");
-        copy(&other.image, theirs, disk, offset);
-        let guid = format!("--partition-guid={}:{}", number + 1, guids.guid(number));
-        tool(&["sgdisk", &guid, disk.to_str().unwrap()]);
-    }
+/// A partition of slot A becomes that of another image.
+fn replace(disk: &Path, number: usize, other: &Built) {
+    let (offset, length) = machine().built.partition(number);
+    let theirs = other.partition(number);
+    assert!(theirs.1 <= length, "the other image is larger");
+    copy(&other.image, theirs, disk, offset);
 }
 
+/// Its partitions have the names that the machine's own kernel image looks for; it is whole, and its
+/// owner has signed it.
 #[test]
 fn a_root_of_another_owner_is_not_the_one_that_the_kernel_image_names() {
     let stranger = strangers_keys();
     let other = machine().build("1.1", Some(stranger.path()));
-    let test = machine().attacked("others-root", |disk| {
-        replace_root(disk, &other, &machine().built);
-    });
-    stayed_closed(&refused(test, "verity-corruption", "the initrd"));
+    // With their signature; and with the machine's own, which is of another root.
+    for (name, partitions, pattern) in [
+        (
+            "others-signed",
+            &[ROOT, VERITY, SIGNATURE][..],
+            "verity-signature",
+        ),
+        ("others-root", &[ROOT, VERITY][..], "verity-corruption"),
+    ] {
+        let test = machine().attacked(name, |disk| {
+            for number in partitions {
+                replace(disk, *number, &other);
+            }
+        });
+        stayed_closed(&refused(test, pattern, "the initrd"));
+    }
 }
 
+/// With the signature of the older root, which is good; the root is this version's, under the names
+/// that the older kernel image looks for.
 #[test]
 fn a_kernel_image_of_an_older_version_does_not_take_the_root_of_this_one() {
     let older = machine().build("0.9", None);
@@ -123,11 +134,11 @@ fn a_kernel_image_of_an_older_version_does_not_take_the_root_of_this_one() {
     let uki = uki_of(&older, &scratch);
     let test = machine().attacked("older", |disk| {
         Esp::of(disk).change_uki(&scratch, |_| uki);
-        // The root stays, under the names that the older kernel image looks for.
+        replace(disk, SIGNATURE, &older);
         for number in [ROOT, VERITY] {
             let guid = format!("--partition-guid={}:{}", number + 1, older.guid(number));
             tool(&["sgdisk", &guid, disk.to_str().unwrap()]);
         }
     });
-    stayed_closed(&refused(test, "verity-signature", "the initrd"));
+    stayed_closed(&refused(test, "verity-corruption", "the initrd"));
 }
