@@ -10,12 +10,13 @@ mod installed;
 mod rules;
 
 use fortress_archive::Lock;
-use fortress_pipeline::{LockMode, Settings};
+use fortress_pipeline::{LockMode, Settings, Signing};
 use fortress_progress::Silent;
 use fortress_recipe::{Library, Plan, Request};
 use fortress_store::{Client, ClientOptions, Store};
 use fortress_tests::{Oracle, project_folder, target_folder};
 use fortress_tree::Tree;
+use fortress_trust::PublicKeys;
 use installed::Installed;
 use rules::Rules;
 use std::fs;
@@ -64,6 +65,8 @@ fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
     let store = Store::open(&target.join("test-store")).unwrap();
     let client = Client::new(ClientOptions::default()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // Nothing is sealed, and so nothing is signed.
+    let keys = PublicKeys::default();
     let settings = Settings {
         store: &store,
         client: &client,
@@ -74,6 +77,8 @@ fn trees(recipe: &str, oracle: &Oracle) -> (Tree, Tree) {
         lock_mode: LockMode::Keep,
         output: target,
         strict: false,
+        keys: &keys,
+        signing: Signing::Later,
         now: now.as_secs().cast_signed(),
     };
     let ours = fortress_pipeline::tree(&plan, &settings).unwrap();
