@@ -211,7 +211,7 @@ fn a_command_takes_a_keys_place() {
         refused.contains("the command for pk (/bin/true) wrote 0 bytes"),
         "{refused}"
     );
-    let refused = use_command("pk", of_pk.to_str().unwrap(), script).refusal(1);
+    let refused = use_command("pk", of_pk.to_str().unwrap(), script).refusal(20);
     assert!(
         refused.contains("the signature by pk on its own certificate is wrong"),
         "{refused}"
