@@ -180,7 +180,8 @@ impl Error {
             Self::Disk {
                 state, operation, ..
             } if *state != State::Untouched && *operation != "prepare" => Some(
-                "if it was unplugged, plug it in and begin again; if not, it may be worn out".into(),
+                "if it was unplugged, plug it in and begin again; if not, it may be worn out"
+                    .into(),
             ),
             Self::Differs { .. } => Some(
                 "it is worn out, or not as large as it pretends to be: take another one".into(),

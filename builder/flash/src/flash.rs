@@ -94,9 +94,7 @@ impl Flash<'_> {
             let passing = self.passing(self.not_bootable())?;
             let read = read_back(self.medium, &ends, passing, self.observer);
             let verdict = read.map_err(|stopped| match stopped {
-                read_back::Stopped::Trouble(trouble) => {
-                    self.trouble(trouble, self.not_bootable())
-                }
+                read_back::Stopped::Trouble(trouble) => self.trouble(trouble, self.not_bootable()),
                 read_back::Stopped::Cancelled => self.cancelled(),
             })?;
             self.judge(&verdict, || {

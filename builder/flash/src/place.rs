@@ -139,7 +139,9 @@ impl Refusal {
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Mounted { .. } => "--unmount unmounts it first".into(),
-            Self::Held { by } => format!("close {by} first, if you are sure that it is the right disk"),
+            Self::Held { by } => {
+                format!("close {by} first, if you are sure that it is the right disk")
+            }
             Self::ReadOnly => "an SD card may have its little switch on \"lock\"".into(),
             Self::TooSmall { .. } => "take a larger one".into(),
             Self::Partition { of } => format!("an image is a whole disk: name /dev/{of}"),
