@@ -9,6 +9,9 @@ use fortress_pipeline::manifest::{Covered, Manifest, PartitionFacts};
 /// Most partitions that are believed.
 const MOST: usize = 128;
 
+/// Most bytes that an image is believed to have: 1 PiB.
+const LONGEST: u64 = 1 << 50;
+
 /// What a part should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cover {
@@ -60,6 +63,9 @@ impl Parts {
 
     fn divide(manifest: &Manifest) -> Result<Self, String> {
         let length = manifest.image.length;
+        if length > LONGEST {
+            return Err(format!("no disk has {length} bytes"));
+        }
         let partitions = &manifest.partitions;
         if partitions.is_empty() || partitions.len() > MOST {
             return Err(format!("it has {} partitions", partitions.len()));
