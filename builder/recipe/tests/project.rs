@@ -238,7 +238,9 @@ fn the_archive_keys_are_those_of_the_table() {
         files.push(file);
     }
     files.sort();
-    assert_eq!(files, table.keys().cloned().collect::<Vec<_>>());
+    // Certificates of firmware have a table of their own.
+    let archive_keys = table.keys().filter(|file| file.ends_with(".asc"));
+    assert_eq!(files, archive_keys.cloned().collect::<Vec<_>>());
 }
 
 #[test]
