@@ -8,7 +8,7 @@ use fortress_progress::Observer;
 use fortress_qemu::raspberry_pi::{
     self, Board, RaspberryPiReport, RaspberryPiTest, RsaPublicKey, Situation,
 };
-use fortress_qemu::{BootTest, Machine};
+use fortress_qemu::{BootTest, Machine, RebootBy};
 use fortress_trust::{PublicKeys, Role};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -60,7 +60,7 @@ pub(super) fn boot(
         situation,
         device_tree,
         machines: vec![Machine::RaspberryPi3, Machine::Usual],
-        once,
+        reboot: (!once).then_some(RebootBy::Reset),
     };
     Ok(raspberry_pi::run(&test, observer)?)
 }
