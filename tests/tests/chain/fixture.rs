@@ -180,6 +180,20 @@ impl Machine {
         folder
     }
 
+    /// The recovery key, from the console of the first boot.
+    pub(crate) fn recovery_key(&self) -> String {
+        let log = std::fs::read_to_string(&self.report.serial_log).unwrap();
+        // Eight groups of eight letters (modhex), each line with its time before it.
+        log.lines()
+            .filter_map(|line| line.split_whitespace().last())
+            .find(|word| {
+                let groups: Vec<&str> = word.split('-').collect();
+                groups.len() == 8 && groups.iter().all(|group| group.len() == 8)
+            })
+            .unwrap()
+            .to_owned()
+    }
+
     /// What a health check of a boot told.
     pub(crate) fn marker(report: &Report, boot: usize) -> String {
         let health = report.boots[boot].health.as_ref().unwrap();

@@ -83,7 +83,8 @@ fn a_kernel_image_without_the_owners_policy_starts_and_does_not_get_the_state() 
     stayed_closed(&report);
 }
 
-/// From the boot menu, by an entry of the boot loader, by an add-on, by the machine's SMBIOS.
+/// By an entry of the boot loader, and by its editor. The kernel gets none of it; but it was
+/// measured, and so the state opens by the recovery key alone.
 #[test]
 fn nobody_adds_to_the_command_line() {
     let scratch = machine().scratch("command-line");
@@ -96,25 +97,39 @@ fn nobody_adds_to_the_command_line() {
         let text = format!("title An evil entry\nefi {uki}\noptions fortress.entry=1\n");
         esp.put_text(&text, "/loader/entries/evil.conf", &scratch);
     });
-    let type_after = |after: &str, text: &str| Typing {
+    test.typed = [
+        ("An evil entry", "e"),
+        // The editor shows what the entry gives, its cursor before it.
+        ("fortress.entry=1", "fortress.typed=1 \r"),
+        (
+            "Recovery key of this machine:",
+            &format!("{}\r", machine().recovery_key()),
+        ),
+    ]
+    .map(|(after, text)| Typing {
         after: after.to_owned(),
         text: text.to_owned(),
-    };
-    test.typed = vec![
-        type_after("An evil entry", "e"),
-        // The editor shows what the entry gives, its cursor behind it.
-        type_after("fortress.entry=1", " fortress.typed=1\r"),
-    ];
-    test.maker_strings = vec![
-        "io.systemd.stub.kernel-cmdline-extra=fortress.maker=1".to_owned(),
-        "io.systemd.boot.kernel-cmdline-extra=fortress.maker=2".to_owned(),
-    ];
+    })
+    .into();
+    test.allowed_findings = vec!["state-sealed".to_owned()];
     test.command_line = Some(machine().built.command_line());
     let report = run(&test, &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
     assert_eq!(report.secure_boot, SecureBoot::On, "{report}");
-    assert_eq!(
-        Machine::marker(&report, 0),
-        Machine::marker(&machine().report, 0)
-    );
+    let sealed = report
+        .findings
+        .iter()
+        .any(|own| own.pattern == "state-sealed");
+    assert!(sealed, "{report}");
+    let markers = [&report, &machine().report].map(|report| Machine::marker(report, 0));
+    assert_eq!(markers[0], markers[1]);
+}
+
+/// systemd-stub takes what the machine's maker, or a hypervisor, left in its SMBIOS, Secure Boot or
+/// not. It measures it, and the TPM keeps the key.
+#[test]
+fn a_command_line_in_the_machines_smbios_does_not_get_the_state() {
+    let mut test = machine().attacked("maker", |_| {});
+    test.maker_strings = vec!["io.systemd.stub.kernel-cmdline-extra=fortress.maker=1".to_owned()];
+    stayed_closed(&refused(test, "state-sealed", "the initrd"));
 }

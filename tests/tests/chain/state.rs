@@ -82,16 +82,7 @@ fn a_new_version_by_the_same_owner_opens_the_same_state() {
 /// The recovery key is on the console once, opens the state, and is nowhere on the disk.
 #[test]
 fn the_recovery_key_opens_the_state_and_is_not_on_the_disk() {
-    let log = std::fs::read_to_string(&machine().report.serial_log).unwrap();
-    // Eight groups of eight letters (modhex), each line with its time before it.
-    let key = log
-        .lines()
-        .filter_map(|line| line.split_whitespace().last())
-        .find(|word| {
-            let groups: Vec<&str> = word.split('-').collect();
-            groups.len() == 8 && groups.iter().all(|group| group.len() == 8)
-        })
-        .unwrap();
+    let key = &*machine().recovery_key();
     let disk = machine().disk.to_str().unwrap();
     let table: serde_json::Value =
         serde_json::from_str(&tool(&["sfdisk", "--json", disk])).unwrap();
