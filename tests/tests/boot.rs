@@ -5,7 +5,8 @@
 
 use fortress_progress::Silent;
 use fortress_qemu::{
-    Alteration, BootTest, Expectation, Firmware, Outcome, RebootBy, Report, Step, Tpm, Verdict,
+    Alteration, BootTest, Expectation, Firmware, Outcome, RebootBy, Report, SecureBoot, Step, Tpm,
+    Verdict,
 };
 use fortress_tests::{Program, target_folder};
 use serde_json::Value;
@@ -79,8 +80,6 @@ fn boot(image: &Path, work: &str, change: impl FnOnce(&mut BootTest)) -> Report 
     test.firmware = Firmware::Uefi { secure_boot: true };
     test.tpm = Some(Tpm::default());
     // The host's state is sealed in a TPM, and only where Secure Boot is on.
-    test.firmware = Firmware::Uefi { secure_boot: true };
-    test.tpm = Some(Tpm::default());
     change(&mut test);
     fortress_qemu::run(&test, &Silent).unwrap()
 }
