@@ -77,9 +77,9 @@ fn boot(image: &Path, work: &str, change: impl FnOnce(&mut BootTest)) -> Report 
     let folder = target_folder().join("boot-tests").join(work);
     let mut test = BootTest::new(image, folder);
     test.timeout = Duration::from_secs(400);
+    // The host's state is sealed in a TPM, and only where Secure Boot is on.
     test.firmware = Firmware::Uefi { secure_boot: true };
     test.tpm = Some(Tpm::default());
-    // The host's state is sealed in a TPM, and only where Secure Boot is on.
     change(&mut test);
     fortress_qemu::run(&test, &Silent).unwrap()
 }
