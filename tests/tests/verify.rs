@@ -399,7 +399,7 @@ fn a_changed_byte_is_named_wherever_it_is() {
         (root + 32_768 * 4096 + 1, "root", "superblock, group 1"),
         // The hash tree: superblock, top, middle, bottom.
         (tree + 3, "root-verity", "superblock"),
-        (tree + 88, "root-verity", ""),
+        (tree + 88, "root-verity", "superblock"),
         (tree + 4096 + 7, "root-verity", "hash tree, level 2"),
         (tree + 3 * 4096, "root-verity", "hash tree, level 1"),
         (tree + 20 * 4096 + 1000, "root-verity", "hash tree, level 0"),

@@ -105,6 +105,14 @@ impl Work<'_> {
         if root.region.end() > self.length || tree.end() > self.length {
             return Ok(None);
         }
+        match verity::read_superblock(self.file, tree) {
+            // Another salt would make every block look wrong.
+            Ok(superblock) if superblock.salt != parts.salt => {
+                let reason = "the dm-verity superblock has another salt than the manifest says";
+                return Ok(Some(Err(reason.into())));
+            }
+            _ => {}
+        }
         let judged = verity::verify(self.file, root.region, tree, root_hash);
         self.stage.advance(root.region.length);
         match judged {

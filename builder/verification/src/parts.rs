@@ -46,6 +46,8 @@ pub(crate) struct Parts {
     /// The root's hash tree.
     pub(crate) tree: Option<Region>,
     pub(crate) root_hash: Option<RootHash>,
+    /// What every block of the root is preceded by when it is hashed.
+    pub(crate) salt: Vec<u8>,
 }
 
 impl Parts {
@@ -75,6 +77,7 @@ impl Parts {
             length,
             tree: None,
             root_hash: manifest.root_hash.parse().ok(),
+            salt: salt(&manifest.verity_salt),
         };
         let mut at = 0;
         let mut order: Vec<usize> = (0..partitions.len()).collect();
@@ -161,5 +164,27 @@ fn digest(text: &str) -> Result<Cover, String> {
     match digest {
         Ok(RootHash(digest)) => Ok(Cover::Digest(digest)),
         Err(_) => Err("it lacks the SHA-256 of a part of the image".into()),
+    }
+}
+
+/// A salt in hexadecimal; what is none will not be the superblock's.
+fn salt(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2).take(256);
+    let digits = pairs.map(|pair| {
+        let pair = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    digits.collect::<Option<_>>().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn salts_are_hexadecimal() {
+        assert_eq!(salt("00ff10"), [0, 255, 16]);
+        assert_eq!(salt("xy"), [0; 0]);
+        assert_eq!(salt("é"), [0; 0]);
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Passing<'a> {
             part: 0,
             hasher: Sha256::new(),
             filled: Vec::new(),
-            data: PassedData::new(&salt(&manifest.verity_salt)),
+            data: PassedData::new(&parts.salt),
             tree: Vec::new(),
             position: 0,
             pending: Vec::new(),
@@ -253,27 +253,5 @@ impl Ended<'_> {
     pub(crate) fn unreadable(&mut self, findings: &mut Findings, error: &io::Error) {
         self.give_up(findings);
         findings.note(format!("not all was looked into: {error}"));
-    }
-}
-
-/// A salt in hexadecimal; what is none will not be the superblock's.
-fn salt(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks(2).take(256);
-    let digits = pairs.map(|pair| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    digits.collect::<Option<_>>().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn salts_are_hexadecimal() {
-        assert_eq!(salt("00ff10"), [0, 255, 16]);
-        assert_eq!(salt("xy"), [0; 0]);
-        assert_eq!(salt("é"), [0; 0]);
     }
 }

@@ -111,7 +111,7 @@ impl Esp<'_> {
             findings.right(path, "signed by you (Authenticode)");
         }
         if facts.path == self.facts.uki {
-            self.unified_kernel_image(path, &mut file, &program, findings)?;
+            self.unified_kernel_image(path, &mut file, &program, same, findings)?;
         }
         Ok(())
     }

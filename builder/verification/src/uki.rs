@@ -13,12 +13,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 const LONGEST: u64 = 256 * 1024;
 
 impl Esp<'_> {
-    /// Checks what a unified kernel image names and what is signed of its measurements.
+    /// Checks what a unified kernel image names and what is signed of its measurements; `same` says
+    /// whether it is the manifest's.
     pub(crate) fn unified_kernel_image(
         &self,
         path: &str,
         file: &mut FileReader<'_>,
         program: &Program,
+        same: bool,
         findings: &mut Findings,
     ) -> io::Result<()> {
         let command_line = section(file, program, ".cmdline")?;
@@ -56,11 +58,11 @@ impl Esp<'_> {
             .iter()
             .map(|value| (&value.phase, hexadecimal(&value.value)))
             .collect();
-        let same = measured.len() == self.facts.pcr11.len()
+        let measured_as_told = measured.len() == self.facts.pcr11.len()
             && told
                 .zip(&measured)
                 .all(|(told, (phase, value))| told == (*phase, value));
-        if !same {
+        if !measured_as_told {
             let reason = "it is measured into PCR 11 as another value than the manifest says";
             self.volume
                 .damaged(findings, None, Some(path.into()), reason.into());
@@ -70,27 +72,29 @@ impl Esp<'_> {
         let given = given.trim_end_matches('\0');
         let given = PublicKey::from_pem(given, Algorithm::Rsa2048Sha256).ok();
         let key = self.trusted.key(Role::Pcr, given.clone());
-        let (Some(key), Some(given)) = (key, given) else {
-            let what = format!("{path}, section .pcrpkey");
-            let reason = "it is not your key for PCR policies".into();
-            self.volume
-                .wrong(findings, Fault::NotSigned, None, Some(what), reason);
-            return Ok(());
+        let other = match (&key, &given) {
+            (Some(key), Some(given)) => !key.is_same_key(given),
+            _ => true,
         };
-        if !key.is_same_key(&given) {
+        // Of a program that was changed it is told already which section is wrong.
+        if other && same {
             let what = format!("{path}, section .pcrpkey");
             let reason = "it is not your key for PCR policies".into();
             self.volume
                 .wrong(findings, Fault::NotSigned, None, Some(what), reason);
         }
+        let Some(key) = key else {
+            return Ok(());
+        };
         let signatures = section(file, program, ".pcrsig")?;
         let end = signatures
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |at| at + 1);
         match pcr::verify(&signatures[..end], &values, &key) {
-            Ok(()) if same => findings.right(path, "its PCR 11 policies are signed by you"),
-            Ok(()) => {}
+            // Policies are for other values then, as was told.
+            _ if !measured_as_told => {}
+            Ok(()) => findings.right(path, "its PCR 11 policies are signed by you"),
             Err(refusal) => {
                 let what = format!("{path}, section .pcrsig");
                 self.volume.refused(findings, what, &refusal);
