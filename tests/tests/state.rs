@@ -285,7 +285,7 @@ fn a_tpm_keeps_the_state_closed_to_all_but_what_the_owner_signed() {
         .collect();
     assert_eq!(types, ["systemd-recovery", "systemd-tpm2"]);
     assert_eq!(slots, 2, "{found:?}");
-    assert_eq!(found[1]["tpm2-pcrs"], serde_json::json!([7, 15]));
+    assert_eq!(found[1]["tpm2-pcrs"], serde_json::json!([7, 12, 15]));
     assert_eq!(found[1]["tpm2_pubkey_pcrs"], serde_json::json!([11]));
     let swap = head("tpm/first", "disk.qcow2", "swap");
     assert_eq!(tokens(&swap).1, 1);
