@@ -1,26 +1,24 @@
 //! Flashing as a whole.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, PIECE};
 use crate::medium::Medium;
 use crate::pace::Pace;
-use crate::read_back::{self, push_zeros, read_back};
-use crate::source::{Failed, Next, Source};
+use crate::pieces::{self, Piece};
+use crate::read_back::Comparison;
+use crate::source::{Failed, Source};
 use crate::write::{Ends, Trouble, Writer};
 use crate::{Error, Image, Result, State, Target};
 use fortress_progress::{Observer, Unit};
 use fortress_trust::PublicKeys;
 use fortress_verification::{Outcome, Passing, Verdict};
 use serde::Serialize;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-
-/// How many pieces of the image are under way at once.
-const PIECES: usize = 6;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
 
 /// How an image is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// What was written is read back and verified.
+    /// What was written is read back and compared.
     pub read_back: bool,
 }
 
@@ -35,7 +33,7 @@ impl Default for Options {
 pub struct Flashed {
     /// Length of the image in bytes.
     pub length: u64,
-    /// How many bytes of it were written; the others are zeros, and did not need to be.
+    /// How many bytes were written; where the image has zeros, they need not be.
     pub written: u64,
     /// Whether it was read back.
     pub read_back: bool,
@@ -58,51 +56,67 @@ pub fn flash(
 ) -> Result<Flashed> {
     Flash {
         image: &image,
-        keys,
         medium: &target,
         observer,
     }
-    .run(options)
+    .run(keys, options)
 }
 
 /// What flashing works with.
 pub(crate) struct Flash<'a> {
     pub(crate) image: &'a Image,
-    pub(crate) keys: &'a PublicKeys,
     pub(crate) medium: &'a dyn Medium,
     pub(crate) observer: &'a dyn Observer,
 }
 
+/// Why a pass over the image ended early.
+enum Stopped {
+    Image(Failed),
+    Disk(Trouble),
+    Differs(u64),
+    Cancelled,
+}
+
+impl From<Failed> for Stopped {
+    fn from(failed: Failed) -> Self {
+        Self::Image(failed)
+    }
+}
+
+impl From<Trouble> for Stopped {
+    fn from(trouble: Trouble) -> Self {
+        Self::Disk(trouble)
+    }
+}
+
 impl Flash<'_> {
-    pub(crate) fn run(&self, options: &Options) -> Result<Flashed> {
+    pub(crate) fn run(&self, keys: &PublicKeys, options: &Options) -> Result<Flashed> {
         // All that can be found wrong without touching the disk.
-        let passing = self.passing(State::Untouched)?;
+        let passing = Passing::new(self.image.manifest(), keys)
+            .map_err(|verdict| self.not_verified(verdict, State::Untouched))?;
         let source = self.image.source()?;
         if self.observer.cancelled() {
             let state = State::Untouched;
             return Err(Error::Cancelled { state });
         }
         let mut ends = Ends::new(self.image.length());
-        let unknown = || State::Unknown {
+        let unknown = State::Unknown {
             place: self.medium.name().to_owned(),
         };
         ends.erase(self.medium)
-            .map_err(|trouble| self.trouble(trouble, unknown()))?;
-        let (written, verdict) = self.write(source, passing, &mut ends)?;
-        self.judge(&verdict, || self.image.path().display().to_string())?;
+            .map_err(|trouble| self.trouble(trouble, unknown))?;
+        let (written, verdict) = self
+            .write(source, passing, &mut ends)
+            .map_err(|stopped| self.stopped(stopped))?;
+        if verdict.outcome != Outcome::Good {
+            return Err(self.not_verified(Box::new(verdict), self.not_bootable()));
+        }
         if options.read_back {
-            let passing = self.passing(self.not_bootable())?;
-            let read = read_back(self.medium, &ends, passing, self.observer);
-            let verdict = read.map_err(|stopped| match stopped {
-                read_back::Stopped::Trouble(trouble) => self.trouble(trouble, self.not_bootable()),
-                read_back::Stopped::Cancelled => self.cancelled(),
-            })?;
-            self.judge(&verdict, || {
-                format!("what was read back from {}", self.medium.name())
-            })?;
+            self.read_back(self.image.source()?, &ends)
+                .map_err(|stopped| self.stopped(stopped))?;
         }
         if self.observer.cancelled() {
-            return Err(self.cancelled());
+            return Err(self.stopped(Stopped::Cancelled));
         }
         self.make_bootable(&ends, options)?;
         Ok(Flashed {
@@ -110,6 +124,68 @@ impl Flash<'_> {
             written,
             read_back: options.read_back,
             verdict,
+        })
+    }
+
+    /// Writes what is between the ends, and verifies the image on the way: one thread reads and
+    /// unpacks, one writes, one hashes.
+    fn write(
+        &self,
+        source: Source<'_>,
+        passing: Passing<'_>,
+        ends: &mut Ends,
+    ) -> Result<(u64, Verdict), Stopped> {
+        let total = self.image.length();
+        let stage = self.observer.stage("write", Some(total), Unit::Bytes);
+        let done = source.done();
+        let (hasher, to_hash) = channel();
+        std::thread::scope(move |scope| {
+            let hashed = scope.spawn(move || hash(passing, &to_hash));
+            let mut writer = Writer::new(self.medium, ends);
+            let mut pace = Pace::new();
+            pieces::each(source, |piece, at| {
+                if self.observer.cancelled() {
+                    return Err(Stopped::Cancelled);
+                }
+                // It lives as long as this does.
+                let _ = hasher.send(piece.clone());
+                let before = writer.written;
+                match &piece {
+                    Piece::Data(loan) => writer.data(loan.bytes(), at)?,
+                    Piece::Zeros(length) => writer.zeros(at, *length)?,
+                }
+                stage.advance(piece.length());
+                pace.tell(stage.as_ref(), writer.written - before, done.part());
+                Ok(())
+            })?;
+            writer.finish()?;
+            let written = writer.written + ends.head().len() as u64 + ends.tail().len() as u64;
+            drop(hasher);
+            match hashed.join() {
+                Ok(verdict) => Ok((written, verdict)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// Compares what is between the ends with the image.
+    fn read_back(&self, source: Source<'_>, ends: &Ends) -> Result<(), Stopped> {
+        let total = self.image.length();
+        let stage = self.observer.stage("read back", Some(total), Unit::Bytes);
+        let mut comparison = Comparison::new(self.medium, ends);
+        let mut pace = Pace::new();
+        pieces::each(source, |piece, at| {
+            if self.observer.cancelled() {
+                return Err(Stopped::Cancelled);
+            }
+            let before = comparison.read;
+            if let Some(place) = comparison.piece(&piece, at)? {
+                return Err(Stopped::Differs(place));
+            }
+            stage.advance(piece.length());
+            let done = (at + piece.length()) as f64 / total.max(1) as f64;
+            pace.tell(stage.as_ref(), comparison.read - before, done);
+            Ok(())
         })
     }
 
@@ -130,31 +206,8 @@ impl Flash<'_> {
         };
         match outcome {
             Err(trouble) => Err(self.trouble(trouble, state)),
-            Ok(Some(offset)) => Err(Error::Differs {
-                place: self.medium.name().to_owned(),
-                offset,
-                state,
-            }),
+            Ok(Some(offset)) => Err(self.differs(offset, state)),
             Ok(None) => Ok(()),
-        }
-    }
-
-    fn passing(&self, state: State) -> Result<Passing<'_>> {
-        Passing::new(self.image.manifest(), self.keys).map_err(|verdict| Error::NotVerified {
-            what: self.image.path().display().to_string(),
-            verdict,
-            state,
-        })
-    }
-
-    fn judge(&self, verdict: &Verdict, what: impl FnOnce() -> String) -> Result<()> {
-        match verdict.outcome {
-            Outcome::Good => Ok(()),
-            _ => Err(Error::NotVerified {
-                what: what(),
-                verdict: Box::new(verdict.clone()),
-                state: self.not_bootable(),
-            }),
         }
     }
 
@@ -164,9 +217,38 @@ impl Flash<'_> {
         }
     }
 
-    fn cancelled(&self) -> Error {
-        Error::Cancelled {
-            state: self.not_bootable(),
+    /// The error for what stopped the work while the disk's start was erased.
+    fn stopped(&self, stopped: Stopped) -> Error {
+        let state = self.not_bootable();
+        match stopped {
+            Stopped::Cancelled => Error::Cancelled { state },
+            Stopped::Differs(offset) => self.differs(offset, state),
+            Stopped::Disk(trouble) => self.trouble(trouble, state),
+            Stopped::Image(failed) => Error::Damaged {
+                path: self.image_path(),
+                reason: match failed {
+                    // An image that cannot be read is as bad as one that is damaged.
+                    Failed::Read(error) => format!("it cannot be read: {error}"),
+                    Failed::Damaged(reason) => reason,
+                },
+                state,
+            },
+        }
+    }
+
+    fn differs(&self, offset: u64, state: State) -> Error {
+        Error::Differs {
+            place: self.medium.name().to_owned(),
+            offset,
+            state,
+        }
+    }
+
+    fn not_verified(&self, verdict: Box<Verdict>, state: State) -> Error {
+        Error::NotVerified {
+            what: self.image_path().display().to_string(),
+            verdict,
+            state,
         }
     }
 
@@ -184,127 +266,26 @@ impl Flash<'_> {
         }
     }
 
-    /// Writes what is between the ends, and verifies all of it on the way: one thread reads and
-    /// unpacks, one writes, one hashes.
-    fn write(
-        &self,
-        mut source: Source<'_>,
-        mut passing: Passing<'_>,
-        ends: &mut Ends,
-    ) -> Result<(u64, Verdict)> {
-        let total = self.image.length();
-        let stage = self.observer.stage("write", Some(total), Unit::Bytes);
-        let done = source.done();
-        let (pieces_sender, pieces) = sync_channel::<Piece>(PIECES);
-        let (hash_sender, to_hash) = channel::<Piece>();
-        let (empty_sender, empty) = channel::<Buffer>();
-        for _ in 0..PIECES {
-            let _ = empty_sender.send(Buffer::new());
-        }
-        let hasher_empty = empty_sender.clone();
-        std::thread::scope(move |scope| {
-            scope.spawn(move || read(&mut source, &empty, &pieces_sender));
-            let hasher = scope.spawn(move || {
-                let zeros = Buffer::new();
-                while let Ok(piece) = to_hash.recv() {
-                    match piece {
-                        Piece::Data(buffer, length) => {
-                            passing.push(&buffer.bytes()[..length]);
-                            give_back(buffer, &hasher_empty);
-                        }
-                        Piece::Zeros(length) => push_zeros(&mut passing, &zeros, length),
-                        Piece::Failed(_) => break,
-                    }
-                }
-                passing
-            });
-            let mut writer = Writer::new(self.medium, ends);
-            let mut pace = Pace::new();
-            let mut at = 0;
-            while let Ok(piece) = pieces.recv() {
-                if self.observer.cancelled() {
-                    return Err(self.cancelled());
-                }
-                let before = writer.written;
-                let (outcome, length) = match piece {
-                    Piece::Data(buffer, length) => {
-                        let _ = hash_sender.send(Piece::Data(Arc::clone(&buffer), length));
-                        let outcome = writer.data(&buffer.bytes()[..length], at);
-                        give_back(buffer, &empty_sender);
-                        (outcome, length as u64)
-                    }
-                    Piece::Zeros(length) => {
-                        let _ = hash_sender.send(Piece::Zeros(length));
-                        (writer.zeros(at, length), length)
-                    }
-                    Piece::Failed(failed) => return Err(self.source_failed(failed)),
-                };
-                outcome.map_err(|trouble| self.trouble(trouble, self.not_bootable()))?;
-                at += length;
-                stage.advance(length);
-                pace.tell(stage.as_ref(), writer.written - before, done.part());
-            }
-            writer
-                .finish()
-                .map_err(|trouble| self.trouble(trouble, self.not_bootable()))?;
-            let written = writer.written + ends.head().len() as u64 + ends.tail().len() as u64;
-            drop(hash_sender);
-            match hasher.join() {
-                Ok(passing) => Ok((written, passing.finish())),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
-    }
-
-    fn source_failed(&self, failed: Failed) -> Error {
-        let path = self.image.path().to_owned();
-        match failed {
-            // An image that cannot be read is as bad as one that is damaged.
-            Failed::Read(error) => Error::Damaged {
-                path,
-                reason: format!("it cannot be read: {error}"),
-                state: self.not_bootable(),
-            },
-            Failed::Damaged(reason) => Error::Damaged {
-                path,
-                reason,
-                state: self.not_bootable(),
-            },
-        }
+    fn image_path(&self) -> PathBuf {
+        self.image.path().to_owned()
     }
 }
 
-/// A piece of the image on its way.
-enum Piece {
-    Data(Arc<Buffer>, usize),
-    Zeros(u64),
-    Failed(Failed),
-}
-
-fn read(source: &mut Source<'_>, empty: &Receiver<Buffer>, pieces: &SyncSender<Piece>) {
-    while let Ok(mut buffer) = empty.recv() {
-        let piece = loop {
-            match source.next(buffer.bytes_mut()) {
-                Ok(Some(Next::Data(length))) => break Piece::Data(Arc::new(buffer), length),
-                Ok(Some(Next::Zeros(length))) => {
-                    if pieces.send(Piece::Zeros(length)).is_err() {
-                        return;
-                    }
+/// Verifies an image as it passes.
+fn hash(mut passing: Passing<'_>, pieces: &Receiver<Piece>) -> Verdict {
+    let zeros = Buffer::new();
+    while let Ok(piece) = pieces.recv() {
+        match piece {
+            Piece::Data(loan) => passing.push(loan.bytes()),
+            Piece::Zeros(length) => {
+                let mut left = length;
+                while left > 0 {
+                    let part = left.min(PIECE as u64);
+                    passing.push(&zeros.bytes()[..part as usize]);
+                    left -= part;
                 }
-                Ok(None) => return,
-                Err(failed) => break Piece::Failed(failed),
             }
-        };
-        if pieces.send(piece).is_err() {
-            return;
         }
     }
-}
-
-/// Whoever is done with a buffer last gives it back.
-fn give_back(buffer: Arc<Buffer>, empty: &Sender<Buffer>) {
-    if let Some(buffer) = Arc::into_inner(buffer) {
-        // The reader may have ended.
-        let _ = empty.send(buffer);
-    }
+    passing.finish()
 }

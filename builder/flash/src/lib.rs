@@ -25,6 +25,7 @@ mod image;
 mod medium;
 mod mounts;
 mod pace;
+mod pieces;
 mod place;
 mod read_back;
 mod source;

@@ -57,12 +57,21 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
         list(&system.disks()?, options, global)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let terminal = context::terminal(global)?;
     let keys = match &options.public_key {
         Some(key) => single(key)?,
         None => context::keys(global)?.public().clone(),
     };
-    let done = work(options, global, path, &system, &keys, &terminal);
+    let chosen = prepare(options, global, path, &system, &keys);
+    // Only now: while a question waits for its answer, Ctrl-C ends the program.
+    let terminal = context::terminal(global)?;
+    let done = chosen.and_then(|(image, place, consent)| {
+        let target = system.open(&place, &image, &consent)?;
+        let how = fortress_flash::Options {
+            read_back: !options.no_read_back,
+        };
+        let flashed = flash(image, &keys, target, &how, &terminal)?;
+        Ok((place, flashed))
+    });
     if let Err(error) = &done {
         tell_findings(error, &terminal);
     }
@@ -83,14 +92,14 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn work(
+/// Opens the image, and finds out where it is to go.
+fn prepare(
     options: &Options,
     global: &Global,
     path: &Path,
     system: &System,
     keys: &PublicKeys,
-    observer: &dyn Observer,
-) -> Result<(Place, Flashed)> {
+) -> Result<(Image, Place, Consent)> {
     let image = Image::open(path, options.manifest.as_deref(), keys)?;
     let mut consent = Consent {
         name: options.force_device.clone(),
@@ -115,12 +124,7 @@ fn work(
             consent.name = Some(name);
         }
     }
-    let target = system.open(&place, &image, &consent)?;
-    let how = fortress_flash::Options {
-        read_back: !options.no_read_back,
-    };
-    let flashed = flash(image, keys, target, &how, observer)?;
-    Ok((place, flashed))
+    Ok((image, place, consent))
 }
 
 /// Says what is wrong with an image or with what was written.
