@@ -12,6 +12,7 @@ mod boot;
 mod build;
 mod child;
 mod figures;
+mod flash;
 mod floor;
 mod memory;
 mod mkosi;
@@ -48,6 +49,8 @@ enum Measure {
     Boot,
     /// Verifying an image, beside hashing the same bytes
     Verify,
+    /// Writing an image to a file, beside dd
+    Flash,
     /// A cold build beside mkosi's (needs root, and mmdebstrap)
     Mkosi,
     /// Everything
@@ -69,6 +72,7 @@ fn main() -> Result<()> {
         (Measure::Memory, memory::measure, rounds.min(3)),
         (Measure::Boot, boot::measure, rounds.min(3)),
         (Measure::Verify, verify::measure, rounds),
+        (Measure::Flash, flash::measure, rounds),
         (Measure::Mkosi, mkosi::measure, rounds.min(3)),
     ];
     for (measure, run, rounds) in measures {

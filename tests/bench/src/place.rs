@@ -104,6 +104,19 @@ impl Place {
         )
     }
 
+    /// Writes an image to a file, and reads it back.
+    pub(crate) fn flash(&self, image: &Path, target: &Path) -> Result<Took> {
+        child::run(
+            Command::new(&self.program)
+                .current_dir(self.project())
+                .arg("--quiet")
+                .arg("--keys")
+                .arg(self.folder.join("keys"))
+                .arg("flash")
+                .args([image, target]),
+        )
+    }
+
     /// Builds the image of a recipe when the store has its packages, and there is nothing made from
     /// them.
     pub(crate) fn build_cold(&self, recipe: &str) -> Result<Took> {
