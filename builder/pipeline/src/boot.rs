@@ -1,6 +1,6 @@
 //! What boots the root, whatever the firmware: its kernel, the initrd, the command line.
 
-use crate::{Error, Result, state};
+use crate::{Error, Result, root_signature, state};
 use fortress_boot::initrd::{self, InitrdSettings};
 use fortress_configuration::modules::ModuleIndex;
 use fortress_disk::verity::RootHash;
@@ -85,6 +85,7 @@ pub(crate) fn write_initrd(
             .collect(),
     };
     let mut tree = initrd::collect(root, &settings)?;
+    root_signature::mark(root, modules.release(), &mut tree)?;
     for overlay in &plan.initrd_overlays {
         fortress_tree::overlay::apply(&mut tree, &overlay.folder.path)?;
     }

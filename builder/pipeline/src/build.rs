@@ -8,11 +8,13 @@ use crate::image::{Sealed, check, seal_root, verity_salt};
 use crate::manifest::{self, Manifest};
 use crate::publish::{self, Outcome};
 use crate::seal::Boot;
-use crate::{Error, Result, Settings, Signing, boot, facts, inputs, sbom, seal, system};
+use crate::{
+    Error, Result, Settings, Signing, boot, facts, inputs, root_signature, sbom, seal, system,
+};
 use fortress_archive::Lock;
 use fortress_disk::ImageFile;
 use fortress_progress::Unit;
-use fortress_recipe::Plan;
+use fortress_recipe::{Firmware, Plan};
 use fortress_tree::Tree;
 use fortress_trust::{Collected, Recording};
 use std::fs;
@@ -62,6 +64,15 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     } = system::make(plan, &archives, epoch, settings)?;
     let mut kernel = boot::take_kernel(&mut tree, &modules)?;
     seal::check(plan, &tree, &kernel)?;
+    if *plan.board.firmware == Firmware::Uefi
+        && !root_signature::is_checked(&tree, &kernel.release)?
+    {
+        settings.observer.warn(&format!(
+            "kernel {} cannot check the signature of the root hash: that the root is yours follows \
+             from the signed unified kernel image alone, which names the hash",
+            kernel.release
+        ));
+    }
     check(settings.observer)?;
 
     let name = format!(

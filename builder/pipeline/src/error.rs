@@ -61,6 +61,16 @@ pub enum Error {
         /// What kernels there are.
         found: String,
     },
+    /// The kernel cannot check what the recipe demands to be signed.
+    #[error(
+        "the recipe demands a signature of the root hash (trust.verity-signature), and kernel {kernel} \
+         cannot check one with the firmware's certificates: its configuration has no \
+         DM_VERITY_VERIFY_ROOTHASH_SIG_PLATFORM_KEYRING"
+    )]
+    RootSignature {
+        /// The kernel.
+        kernel: String,
+    },
     /// A partition that cannot be filled.
     #[error("partition {partition}: {reason}")]
     Partition {
@@ -222,7 +232,8 @@ impl Error {
             Self::Said { error, .. } => error.is_of_recipe(),
             Self::Tree(fortress_tree::Error::Overlay { .. })
             | Self::BootImage { .. }
-            | Self::PageSize { .. } => true,
+            | Self::PageSize { .. }
+            | Self::RootSignature { .. } => true,
             _ => self.setting().is_some(),
         }
     }
@@ -281,6 +292,7 @@ impl Error {
             Self::Lock { .. } => Some("'--update' makes a new lock; leave '--locked' away to let a lock that does not fit be replaced".into()),
             Self::Kernel { .. } => Some("the board's [kernel] tables name the kernel packages; 'fortress-build plan' shows which one is used".into()),
             Self::BootImage { .. } => Some("modules that board and recipe name in [initrd] take room, and what '--set var.encrypt' chooses; the limit is the board's raspberry-pi.boot-image-limit".into()),
+            Self::RootSignature { .. } => Some("leave trust.verity-signature at `with-secure-boot`, or take another kernel".into()),
             Self::PageSize { .. } => Some("the board's [kernel] tables, and kernel.packages of the recipe, choose the kernel".into()),
             Self::Unreviewed { .. } => Some("read each script and add it to recipes/reviewed-scripts.toml, or build without '--strict'".into()),
             Self::Io {

@@ -47,6 +47,7 @@ mod page_size;
 mod publish;
 mod raspberry_pi;
 mod root;
+mod root_signature;
 mod sbom;
 mod seal;
 mod settings;

@@ -7,9 +7,9 @@ use crate::boot::Kernel;
 use crate::identity::Identity;
 use crate::image::Disk;
 use crate::manifest::{BootFacts, Manifest, RaspberryPiFacts, UefiFacts};
-use crate::{Error, Result, digests, page_size, raspberry_pi, uefi};
+use crate::{Error, Result, digests, page_size, raspberry_pi, root_signature, uefi};
 use fortress_disk::verity::RootHash;
-use fortress_recipe::{Firmware, PartitionKind, Plan, VeritySignature};
+use fortress_recipe::{Firmware, PartitionKind, Plan};
 use fortress_store::Store;
 use fortress_tree::{Content, Tree};
 use fortress_trust::{Blank, PublicKeys, Role, Signer, verity};
@@ -42,20 +42,7 @@ pub(crate) struct Boot<'a> {
 /// Refuses what cannot become an image, before the work of writing one.
 pub(crate) fn check(plan: &Plan, root: &Tree, kernel: &Kernel) -> Result<()> {
     page_size::check(plan, root, kernel)?;
-    let signature = PartitionKind::RootVeritySig;
-    let mut partitions = plan.board.partitions.iter();
-    if *plan.trust.verity_signature == VeritySignature::Always
-        && !partitions.any(|one| *one.kind == signature)
-    {
-        return Err(Error::Partition {
-            partition: signature.as_str().into(),
-            reason: format!(
-                "the recipe demands a signature of the root hash (trust.verity-signature), and board {} \
-                 has no place for it",
-                plan.board.name.value
-            ),
-        });
-    }
+    root_signature::check(plan, root, &kernel.release)?;
     match *plan.board.firmware {
         Firmware::Uefi => Ok(()),
         Firmware::RaspberryPi => raspberry_pi::check(plan, root, kernel),

@@ -32,6 +32,8 @@ const TRIES: u32 = 3;
 const KEYS: &str = "loader/keys/auto";
 /// Where systemd looks for certificates that root hashes may be signed with, in the initrd.
 const VERITY_CERTIFICATE: &str = "/usr/lib/verity.d/fortress.crt";
+/// Where the initrd reads what the command line has to be.
+const COMMAND_LINE: &str = "/usr/lib/fortress/command-line";
 /// What the kernel wants an archive of the initrd to be aligned to.
 const ARCHIVE_ALIGNMENT: u64 = 4;
 /// How much is read at once.
@@ -401,13 +403,16 @@ fn unified_kernel_image(boot: &Boot<'_>, stub: &[u8]) -> Result<Content> {
     Ok(Content::host_file(&path)?)
 }
 
-/// The initrd, and behind it an archive with what is the owner's in it: the certificate that root
-/// hashes are signed with. So the first one, and the root, are the same for every owner.
+/// The initrd, and behind it an archive with what is this image's and its owner's: the command line,
+/// and the certificate that root hashes are signed with. So the first one, and the root, are the same
+/// for every owner.
 fn owners_initrd(boot: &Boot<'_>) -> Result<Content> {
     let mut tree = Tree::new(boot.epoch);
     let certificate = boot.keys.certificate(Role::Verity)?.pem()?;
     let path = TreePath::new(VERITY_CERTIFICATE)?;
     tree.write(&path, 0o644, Content::from(certificate.as_str()))?;
+    let line = format!("{}\n", command_line(boot.plan, boot.root_hash));
+    tree.write(&TreePath::new(COMMAND_LINE)?, 0o644, line)?;
     write_file(&boot.scratch.join("initrd"), |out| {
         let failed = |source| Error::io("write", Path::new("initrd"), source);
         let common = boot.initrd.reader().map_err(failed)?;

@@ -17,6 +17,8 @@ pub(crate) struct BaseFile {
     pub(crate) mirrors: BTreeMap<String, MirrorFile>,
     pub(crate) archives: Vec<ArchiveFile>,
     pub(crate) names: BTreeMap<String, Rename>,
+    /// Units that the release does not have.
+    pub(crate) absent_units: Vec<Located<String>>,
     pub(crate) identifiers: IdentifiersFile,
 }
 
@@ -74,6 +76,7 @@ impl BaseFile {
                 let name = name.named("names", check::package_name)?;
                 names.insert(name.value, rename(&value)?);
             }
+            let absent_units = file.checked("absent-units", check::unit)?;
             let identifiers = IdentifiersFile::read(file)?;
             Ok(Self {
                 description,
@@ -82,6 +85,7 @@ impl BaseFile {
                 mirrors,
                 archives,
                 names,
+                absent_units,
                 identifiers,
             })
         })

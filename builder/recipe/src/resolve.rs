@@ -159,7 +159,11 @@ impl Inputs<'_> {
             },
             initrd_modules: sourced(initrd_modules),
             initrd_overlays,
-            units: units(composition.units, scalars.default_target),
+            units: units(
+                composition.units,
+                &base.absent_units,
+                scalars.default_target,
+            ),
             system: System {
                 hostname,
                 locale: or(scalars.locale, "C.UTF-8".to_owned()),
@@ -394,11 +398,19 @@ fn raspberry_pi(file: RaspberryPiFile) -> RaspberryPi {
     }
 }
 
-fn units(states: BTreeMap<String, Located<UnitState>>, target: Option<Located<String>>) -> Units {
+/// What becomes of units. One that the base does not have need not be turned off; turning it on stays
+/// an error.
+fn units(
+    states: BTreeMap<String, Located<UnitState>>,
+    absent: &[Located<String>],
+    target: Option<Located<String>>,
+) -> Units {
+    let is_absent = |name: &str| absent.iter().any(|unit| unit.value == name);
     let of = |wanted: UnitState| {
         states
             .iter()
             .filter(|(_, state)| state.value == wanted)
+            .filter(|(name, _)| wanted == UnitState::Enabled || !is_absent(name))
             .map(|(name, state)| Sourced::new(name.clone(), state.mark.origin()))
             .collect()
     };

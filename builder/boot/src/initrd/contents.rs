@@ -101,7 +101,8 @@ static ENCRYPTED: Part = Part {
         "/usr/bin/umount",
         "/usr/lib/systemd/systemd-cryptsetup",
     ],
-    libraries: &[],
+    // The C library loads it when a thread ends by itself.
+    libraries: &["libgcc_s.so.1"],
     optional: &[],
     // What encrypts for dm-crypt, by the names that the kernel asks for; how cryptsetup asks the
     // kernel for it; how systemd-repart reaches a partition that is not in the table yet.
