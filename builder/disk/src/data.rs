@@ -69,10 +69,7 @@ mod tests {
         file.write_all_at(b"z", 10 * PAGE + 6).unwrap();
         assert_eq!(
             regions(&file).unwrap(),
-            [
-                Region::new(2 * PAGE, 2 * PAGE),
-                Region::new(10 * PAGE, 7),
-            ]
+            [Region::new(2 * PAGE, 2 * PAGE), Region::new(10 * PAGE, 7),]
         );
     }
 

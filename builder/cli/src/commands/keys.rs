@@ -26,11 +26,11 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
-    command: Command,
+    command: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Action {
     /// Make a key set
     New {
         /// Your name, as certificates have it [default: your user name]
@@ -93,11 +93,11 @@ enum Command {
 
 pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
     match &options.command {
-        Command::New { owner, passphrase } => new(owner.as_deref(), *passphrase, global)?,
-        Command::Show => show::run(&context::keys(global)?, global)?,
-        Command::Export { folder, microsoft } => export(folder, *microsoft, global)?,
-        Command::Rotate { roles } => rotate::run(roles, global)?,
-        Command::UseCommand {
+        Action::New { owner, passphrase } => new(owner.as_deref(), *passphrase, global)?,
+        Action::Show => show::run(&context::keys(global)?, global)?,
+        Action::Export { folder, microsoft } => export(folder, *microsoft, global)?,
+        Action::Rotate { roles } => rotate::run(roles, global)?,
+        Action::UseCommand {
             role,
             public,
             certificate,
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
             command,
             global,
         )?,
-        Command::Sign { requests } => sign(requests, global)?,
+        Action::Sign { requests } => sign(requests, global)?,
     }
     Ok(ExitCode::SUCCESS)
 }
