@@ -22,6 +22,8 @@ use std::time::Duration;
 const RESTART_ONCE: &str = "\
 [Unit]
 Description=Restart This Machine Once
+# multi-user.target is not to wait for it: the report comes after that.
+DefaultDependencies=no
 After=fortress-health.service
 ConditionPathExists=!/var/lib/restarted
 
