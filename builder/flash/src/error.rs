@@ -161,7 +161,7 @@ impl Error {
         match self {
             Self::Refused { refusal, .. } => refusal.hint(),
             Self::Open { path, source } => match source.kind() {
-                io::ErrorKind::PermissionDenied => Some(format!(
+                io::ErrorKind::PermissionDenied if path.starts_with("/dev") => Some(format!(
                     "this gives you the right, until it is unplugged: sudo setfacl -m u:{}:rw {}",
                     user(),
                     path.display()
@@ -177,12 +177,13 @@ impl Error {
                 }
                 _ => Some("programs may have files open there, or stand in a folder of it".into()),
             },
-            Self::Disk {
-                state, operation, ..
-            } if *state != State::Untouched && *operation != "prepare" => Some(
-                "if it was unplugged, plug it in and begin again; if not, it may be worn out"
+            Self::Disk { source, .. } => Some(match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room there, or take another place".into()
+                }
+                _ => "if it was unplugged, plug it in and begin again; if not, it may be worn out"
                     .into(),
-            ),
+            }),
             Self::Differs { .. } => Some(
                 "it is worn out, or not as large as it pretends to be: take another one".into(),
             ),

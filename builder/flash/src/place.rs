@@ -98,6 +98,8 @@ pub enum Refusal {
     },
     /// Another program has it locked.
     Locked,
+    /// It is another disk, or another file, than a moment ago.
+    Changed,
 }
 
 impl fmt::Display for Refusal {
@@ -130,6 +132,7 @@ impl fmt::Display for Refusal {
             Self::Itself => write!(formatter, "it is the image itself"),
             Self::NeedsName { reason, .. } => write!(formatter, "{reason}"),
             Self::Locked => write!(formatter, "another program has it locked"),
+            Self::Changed => write!(formatter, "it is another one than a moment ago"),
         }
     }
 }
@@ -153,7 +156,8 @@ impl Refusal {
             | Self::Sectors { .. }
             | Self::NoDisk
             | Self::Itself
-            | Self::Locked => return None,
+            | Self::Locked
+            | Self::Changed => return None,
         })
     }
 }
@@ -222,6 +226,16 @@ fn too_small(size: u64, needed: u64) -> Option<Refusal> {
 }
 
 impl Place {
+    /// Whether it is the same disk or file as another one that was looked at, whatever uses it.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Disk { disk, .. }, Self::Disk { disk: other, .. }) => {
+                (&disk.name, &disk.model, disk.size) == (&other.name, &other.model, other.size)
+            }
+            _ => self == other,
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         match self {

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Most zeros that are given at once, in bytes: in between somebody may want to stop.
+pub(crate) const MOST_ZEROS: u64 = 64 << 20;
 /// Largest window that zstd may ask for: 64 MiB.
 const LARGEST_WINDOW: u32 = 26;
 /// Most memory that xz may take, in bytes.
@@ -114,15 +116,14 @@ impl<'a> Source<'a> {
         let next = match &mut self.from {
             From::File(_) if left == 0 => return Ok(None),
             From::File(file) => {
-                let data = data_from(file, self.at, self.length);
-                let data = data - data % PIECE as u64;
-                if data > self.at {
-                    self.at = data;
-                    return Ok(Some(Next::Zeros(left - (self.length - data))));
-                }
-                if data_from(file, self.at, self.length) >= self.length {
-                    self.at = self.length;
-                    return Ok(Some(Next::Zeros(left)));
+                let hole_end = match data_from(file, self.at, self.length) {
+                    data if data < self.length => data - data % PIECE as u64,
+                    end => end,
+                };
+                if hole_end > self.at {
+                    let zeros = (hole_end - self.at).min(MOST_ZEROS);
+                    self.at += zeros;
+                    return Ok(Some(Next::Zeros(zeros)));
                 }
                 let piece = &mut buffer[..length];
                 file.read_exact_at(piece, self.at)
@@ -263,6 +264,15 @@ mod tests {
         let mut buffer = vec![0; PIECE];
         let next = source.next(&mut buffer).unwrap();
         assert!(matches!(next, Some(Next::Zeros(_))), "{next:?}");
+        // A large hole comes in parts.
+        let large = 2 * MOST_ZEROS + 5;
+        empty.set_len(large).unwrap();
+        let mut source = Source::new(&empty, Form::Image, large).unwrap();
+        for length in [MOST_ZEROS, MOST_ZEROS, 5] {
+            let next = source.next(&mut buffer).unwrap();
+            assert_eq!(next, Some(Next::Zeros(length)));
+        }
+        assert_eq!(source.next(&mut buffer).unwrap(), None);
     }
 
     fn written(bytes: &[u8]) -> File {

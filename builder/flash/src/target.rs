@@ -54,6 +54,12 @@ impl System {
             place: place.path().display().to_string(),
             refusal: Box::new(refusal),
         };
+        // Somebody may have thought it over for long.
+        let now = self.place(place.path())?;
+        if !now.is_same(place) {
+            return Err(refused(Refusal::Changed));
+        }
+        let place = &now;
         if let Some(refusal) = place.refusal(image, consent) {
             return Err(refused(refusal));
         }

@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::medium::Medium;
+use crate::source::MOST_ZEROS;
 use fortress_disk::Region;
 use fortress_disk::data::is_zero;
 use std::io;
@@ -10,8 +11,6 @@ use std::io;
 pub(crate) const END: u64 = 1 << 20;
 /// In what steps zeros are told from data, in bytes.
 const UNIT: u64 = 256 << 10;
-/// Most zeros that are made at once: in between somebody may want to stop.
-const MOST_ZEROS: u64 = 64 << 20;
 /// What is written at the very last: MBR and header of the partition table.
 const FIRST: usize = 4096;
 
