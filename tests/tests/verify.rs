@@ -433,7 +433,7 @@ fn a_changed_byte_is_named_wherever_it_is() {
         ),
         (section(".pcrsig") + 60, "esp", "EFI/Linux/bench_1+3.efi"),
         (
-            uki + bytes.len() as u64 - 300,
+            uki + bytes.len() as u64 - 100,
             "esp",
             "EFI/Linux/bench_1+3.efi",
         ),
@@ -764,4 +764,77 @@ fn what_is_no_image_is_not_one_of_ours() {
         &["--keys", copy.path("none").to_str().unwrap()],
     );
     assert_ne!(refused.code, 0);
+}
+
+/// A file as a disk, for as long as this lives.
+struct Disk(String);
+
+impl Disk {
+    fn new(file: &Path) -> Self {
+        let said = tool(&["losetup", "--find", "--show", file.to_str().unwrap()]);
+        Self(said.trim().to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = asked(&["losetup", "--detach", &self.0]);
+    }
+}
+
+#[test]
+fn what_a_machine_changes_on_its_disk_is_no_fault() {
+    let copy = Copy::new();
+    let image = copy.image();
+    let path = image.to_str().unwrap();
+    let manifest = copy.path(BENCH_MANIFEST);
+    let manifest = ["--manifest", manifest.to_str().unwrap()];
+    let looked_at = || {
+        let disk = Disk::new(&image);
+        verdict(Path::new(&disk.0), &manifest)
+    };
+    let notes = |verdict: &Verdict| verdict.json["notes"].to_string();
+    // As it was written, to a larger disk.
+    let file = File::options().write(true).open(&image).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length + (64 << 20)).unwrap();
+    let written = looked_at();
+    written.is("good");
+    assert!(notes(&written).contains("not covered"), "{written:?}");
+    // As a machine leaves it: its state behind the image, one try less, a seed.
+    tool(&["sgdisk", "--move-second-header", path]);
+    tool(&["sgdisk", "--new=0:0:0", "--change-name=0:var", path]);
+    let esp = format!("{path}@@{}", partition("esp", None).0);
+    let uki = "::EFI/Linux/bench_1+3.efi";
+    tool(&["mren", "-i", &esp, uki, "::EFI/Linux/bench_1+2-1.efi"]);
+    let seed = copy.path("seed");
+    fs::write(&seed, [7; 32]).unwrap();
+    let seed = seed.to_str().unwrap();
+    tool(&["mcopy", "-i", &esp, seed, "::loader/random-seed"]);
+    let used = looked_at();
+    used.is("good");
+    for note in ["\\\"var\\\"", "random-seed", "partition table was changed"] {
+        assert!(notes(&used).contains(note), "{note}: {used:#?}");
+    }
+    // As a file the same is no image any more.
+    verdict(&image, &[]).is("damaged");
+    // What no machine does is found there as well.
+    let at = partition("root", Some("a")).0 + 4096 * blocks(&image, "/usr/bin/wg")[0];
+    copy.flipped(at, || {
+        looked_at().is("damaged").names("root", "/usr/bin/wg", at)
+    });
+    let (settings, _) = place_in_esp(&image, "loader/loader.conf");
+    copy.flipped(settings, || {
+        looked_at()
+            .is("damaged")
+            .names("esp", "loader/loader.conf", settings);
+    });
+    looked_at().is("good");
+    tool(&["mcopy", "-i", &esp, seed, "::loader/entry.conf"]);
+    looked_at().is("damaged").says("it is not of this image");
+    tool(&["mdel", "-i", &esp, "::loader/entry.conf"]);
+    tool(&["mcopy", "-i", &esp, seed, "::EFI/BOOT/another.efi"]);
+    looked_at()
+        .is("not-signed")
+        .says("that you have not signed");
 }

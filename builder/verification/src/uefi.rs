@@ -4,7 +4,7 @@
 use crate::parts::Parts;
 use crate::trusted::Trusted;
 use crate::verdict::{Fault, Finding, Findings};
-use crate::volume::{FileReader, Hashing, Partition, copy_to, hexadecimal};
+use crate::volume::{FileReader, Hashing, Partition, copy_to, fault_of, hexadecimal};
 use fortress_boot::pe::signature::{self, Program};
 use fortress_filesystem::ReadAt;
 use fortress_filesystem::fat::{Volume, VolumeStructure};
@@ -366,10 +366,7 @@ pub(crate) fn root_hash_signature(
     match verified {
         Ok(()) => findings.right(&part.name, "the root hash is signed by you"),
         Err(refusal) => {
-            let fault = match refusal {
-                Refusal::Unsigned | Refusal::Stranger { .. } => Fault::NotSigned,
-                _ => Fault::Damaged,
-            };
+            let fault = fault_of(&refusal);
             findings.add(Finding {
                 fault,
                 reason: refusal.to_string(),

@@ -3,7 +3,7 @@
 use crate::trusted::names_root_hash;
 use crate::uefi::Esp;
 use crate::verdict::{Fault, Findings};
-use crate::volume::{FileReader, hexadecimal};
+use crate::volume::{FileReader, fault_of, hexadecimal};
 use fortress_boot::measure;
 use fortress_boot::pe::signature::Program;
 use fortress_trust::{Algorithm, PublicKey, Role, pcr};
@@ -96,8 +96,17 @@ impl Esp<'_> {
             _ if !measured_as_told => {}
             Ok(()) => findings.right(path, "its PCR 11 policies are signed by you"),
             Err(refusal) => {
-                let what = format!("{path}, section .pcrsig");
-                self.volume.refused(findings, what, &refusal);
+                let what = Some(format!("{path}, section .pcrsig"));
+                let place = program.image.section(".pcrsig").and_then(|section| {
+                    file.place(section.raw_offset.into(), section.length().into())
+                });
+                // In a program that was changed, this was changed too.
+                let fault = match same {
+                    true => fault_of(&refusal),
+                    false => Fault::Damaged,
+                };
+                self.volume
+                    .wrong(findings, fault, place, what, refusal.to_string());
             }
         }
         Ok(())

@@ -79,6 +79,14 @@ impl ReadAt for FileReader<'_> {
     }
 }
 
+/// What kind of fault a refused signature is: a stranger's is another than one that does not fit.
+pub(crate) fn fault_of(refusal: &Refusal) -> Fault {
+    match refusal {
+        Refusal::Unsigned | Refusal::Stranger { .. } => Fault::NotSigned,
+        _ => Fault::Damaged,
+    }
+}
+
 /// A partition with a FAT.
 pub(crate) struct Partition<'a> {
     pub(crate) source: &'a dyn ReadAt,
@@ -141,10 +149,7 @@ impl Partition<'_> {
 
     /// A refused signature: a stranger's is another fault than one that does not fit.
     pub(crate) fn refused(&self, findings: &mut Findings, what: String, refusal: &Refusal) {
-        let fault = match refusal {
-            Refusal::Unsigned | Refusal::Stranger { .. } => Fault::NotSigned,
-            _ => Fault::Damaged,
-        };
+        let fault = fault_of(refusal);
         self.wrong(findings, fault, None, Some(what), refusal.to_string());
     }
 

@@ -158,9 +158,11 @@ impl Checking<'_> {
                 self.volume.source.read(other, place)?;
                 let differs = first.iter().zip(other.iter()).position(|(a, b)| a != b);
                 if let Some(differs) = differs {
-                    let byte = place + differs as u64;
-                    let reason = "the two copies of the table differ";
-                    self.problem(Some(byte..byte + 1), reason);
+                    // Which of them is wrong cannot be told.
+                    for byte in [start + at, place].map(|byte| byte + differs as u64) {
+                        let reason = "the two copies of the table differ";
+                        self.problem(Some(byte..byte + 1), reason);
+                    }
                 }
             }
             at += piece as u64;
