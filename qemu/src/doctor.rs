@@ -43,7 +43,8 @@ pub fn doctor(options: &DoctorOptions) -> Vec<Need> {
             needs.push(Need {
                 what: format!("{kind} for {}", architecture.name()),
                 present: found.is_ok(),
-                optional: secure_boot,
+                // Images for arm64 are for Raspberry Pis, which start without UEFI.
+                optional: secure_boot || architecture == Architecture::Aarch64,
                 detail: match &found {
                     Ok(found) => found.file().display().to_string(),
                     Err(error) => error

@@ -135,7 +135,7 @@ fn kernel(place: &Place, manifest: &Manifest, folder: &Path) -> Result<PathBuf> 
 }
 
 /// A test of one boot, as `fortress-build test --once` makes it, under emulation.
-fn test(image: &Path, manifest: &Manifest, work: &Path) -> Result<BootTest> {
+pub(crate) fn test(image: &Path, manifest: &Manifest, work: &Path) -> Result<BootTest> {
     let mut test = BootTest::new(image, work);
     test.memory = u32::try_from(manifest.machine.memory >> 20).context("too much memory")?;
     test.processors = manifest.machine.processors;

@@ -17,6 +17,7 @@ mod floor;
 mod memory;
 mod mkosi;
 mod place;
+mod raspberry_pi;
 mod rebuild;
 mod verify;
 
@@ -47,6 +48,8 @@ enum Measure {
     Memory,
     /// A boot, beside the kernel's alone
     Boot,
+    /// The same for a Raspberry Pi, on the machines that stand in for it
+    BootRaspberryPi,
     /// Verifying an image, beside hashing the same bytes
     Verify,
     /// Writing an image to a file, beside dd
@@ -71,6 +74,11 @@ fn main() -> Result<()> {
         (Measure::Rebuild, rebuild::measure, rounds),
         (Measure::Memory, memory::measure, rounds.min(3)),
         (Measure::Boot, boot::measure, rounds.min(3)),
+        (
+            Measure::BootRaspberryPi,
+            raspberry_pi::measure,
+            rounds.min(3),
+        ),
         (Measure::Verify, verify::measure, rounds),
         (Measure::Flash, flash::measure, rounds),
         (Measure::Mkosi, mkosi::measure, rounds.min(3)),

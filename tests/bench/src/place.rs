@@ -72,6 +72,12 @@ impl Place {
 
     /// Builds the image of a recipe, in the place of one that is there.
     pub(crate) fn build(&self, recipe: &str) -> Result<Took> {
+        let selection = [IMAGE.as_slice(), &["--recipe", recipe]].concat();
+        self.build_selected(recipe, &selection)
+    }
+
+    /// Builds an image, in the place of one that is there.
+    pub(crate) fn build_selected(&self, name: &str, selection: &[&str]) -> Result<Took> {
         // What other runs have left for the disk to do is not to be counted.
         rustix::fs::sync();
         child::run(
@@ -85,9 +91,9 @@ impl Place {
                 .arg("--keys")
                 .arg(self.folder.join("keys"))
                 .arg("image")
-                .args(IMAGE)
-                .args(["--recipe", recipe, "--output"])
-                .arg(self.output(recipe)),
+                .args(selection)
+                .arg("--output")
+                .arg(self.output(name)),
         )
     }
 
