@@ -74,7 +74,7 @@ pub const PATTERNS: &[Pattern] = &[
     pattern(Ends, "initramfs-shell", "(initramfs) ", "the initrd gave up and shows a shell"),
     pattern(Ends, "cannot-open-access", "Cannot open access to console, the root account is locked", "the boot failed, and the emergency shell is locked"),
     pattern(Ends, "start-failed", "fortress: the start failed", "the initrd could not bring up the root, and starts again"),
-    pattern(Ends, "command-line", "fortress: the command line is not the one", "somebody added to the command line, and the initrd goes no further"),
+    pattern(Ends, "state-command-line", "fortress: the command line is not the one", "somebody added to the command line, and the initrd goes no further"),
     pattern(Ends, "state-sealed", "fortress: the TPM does not release the key of the state", "the TPM keeps the key of /var: what started is not what it was sealed to, or this is another TPM"),
     pattern(Ends, "state-without-tpm", "fortress: this machine has no TPM 2, and ", "the image demands a TPM"),
     pattern(Ends, "firmware-no-boot", "BdsDxe: No bootable option or device was found", "the firmware found nothing to boot"),
@@ -325,6 +325,10 @@ mod tests {
         (
             "../src/boot/boot.c:2576@image_start: Error loading \\EFI\\Linux\\a.efi: Access denied",
             "secure-boot-loader",
+        ),
+        (
+            "[   11.5] fortress: the command line is not the one that the kernel image brings: something was added to it",
+            "state-command-line",
         ),
         (
             "[    8.2] foo: loading out-of-tree module taints kernel.",

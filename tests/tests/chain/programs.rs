@@ -2,9 +2,8 @@
 //! person at the machine can say to them.
 
 use crate::attack::{Esp, flip, refused, resigned, section, stayed_closed, uki_of};
-use crate::fixture::{Machine, machine};
-use fortress_progress::Silent;
-use fortress_qemu::{SecureBoot, Typing, Verdict, run};
+use crate::fixture::machine;
+use fortress_qemu::{SecureBoot, Typing};
 use fortress_tests::{strangers_keys, test_keys};
 
 /// In the kernel, in the initrd, in the command line: the signature covers each of them.
@@ -83,8 +82,8 @@ fn a_kernel_image_without_the_owners_policy_starts_and_does_not_get_the_state() 
     stayed_closed(&report);
 }
 
-/// By an entry of the boot loader, and by its editor. The kernel gets none of it; but it was
-/// measured, and so the state opens by the recovery key alone.
+/// By an entry of the boot loader, and by its editor. The kernel gets none of it, which the initrd sees;
+/// but it was measured, and so the state stays closed.
 #[test]
 fn nobody_adds_to_the_command_line() {
     let scratch = machine().scratch("command-line");
@@ -101,28 +100,21 @@ fn nobody_adds_to_the_command_line() {
         ("An evil entry", "e"),
         // The editor shows what the entry gives, its cursor before it.
         ("fortress.entry=1", "fortress.typed=1 \r"),
-        (
-            "Recovery key of this machine:",
-            &format!("{}\r", machine().recovery_key()),
-        ),
     ]
     .map(|(after, text)| Typing {
         after: after.to_owned(),
         text: text.to_owned(),
     })
     .into();
-    test.allowed_findings = vec!["state-sealed".to_owned()];
-    test.command_line = Some(machine().built.command_line());
-    let report = run(&test, &Silent).unwrap();
-    assert_eq!(report.verdict, Verdict::Passed, "{report}");
-    assert_eq!(report.secure_boot, SecureBoot::On, "{report}");
-    let sealed = report
-        .findings
-        .iter()
-        .any(|own| own.pattern == "state-sealed");
-    assert!(sealed, "{report}");
-    let markers = [&report, &machine().report].map(|report| Machine::marker(report, 0));
-    assert_eq!(markers[0], markers[1]);
+    let report = refused(test, "state-sealed", "the initrd");
+    assert!(report.boots[0].secure_boot, "{report}");
+    stayed_closed(&report);
+    let log = std::fs::read_to_string(&report.serial_log).unwrap();
+    assert!(log.contains("fortress.typed=1"), "nothing was typed: {log}");
+    assert!(
+        log.contains("Finished systemd-veritysetup@root"),
+        "the initrd compares the command line before it opens the root: {log}"
+    );
 }
 
 /// systemd-stub takes what the machine's maker, or a hypervisor, left in its SMBIOS, Secure Boot or
@@ -132,5 +124,5 @@ fn nobody_adds_to_the_command_line() {
 fn a_command_line_in_the_machines_smbios_does_not_start() {
     let mut test = machine().attacked("maker", |_| {});
     test.maker_strings = vec!["io.systemd.stub.kernel-cmdline-extra=fortress.maker=1".to_owned()];
-    stayed_closed(&refused(test, "command-line", "the initrd"));
+    stayed_closed(&refused(test, "state-command-line", "the initrd"));
 }
