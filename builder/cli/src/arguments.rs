@@ -1,8 +1,8 @@
 //! What the command line takes: the commands, and what they share in `options`.
 
 use crate::commands::{
-    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes, sign,
-    store, test, verify,
+    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes,
+    sign, store, test, verify,
 };
 use crate::options::Global;
 use clap::{Parser, Subcommand};

@@ -18,8 +18,8 @@ mod progress;
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use commands::{
-    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes, sign,
-    store, test, verify,
+    attach, boards, completions, doctor, flash, image, keys, lock, manual, pack, plan, recipes,
+    sign, store, test, verify,
 };
 use std::process::ExitCode;
 
