@@ -11,9 +11,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// All commands, as they are called.
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 26] = [
     "",
     "image",
+    "sign",
+    "attach",
+    "verify",
+    "pack",
+    "flash",
     "test",
     "plan",
     "boards",
