@@ -317,7 +317,7 @@ fn a_tpm_keeps_the_state_closed_to_all_but_what_the_owner_signed() {
         "{report}"
     );
 
-    // With another one it asks for the recovery key, and from then on has it again.
+    // With another one it asks for the recovery keys, and from then on has the keys again.
     let mut test = machine(&image, "tpm/other");
     test.firmware = Firmware::Uefi { secure_boot: true };
     test.tpm = Some(Tpm::default());
@@ -327,12 +327,17 @@ fn a_tpm_keeps_the_state_closed_to_all_but_what_the_owner_signed() {
     test.typed = vec![
         typing("Recovery key of this machine", "not the key"),
         typing("Recovery key of this machine", &key),
+        typing("Recovery key of the data drive tank", &key_of_tank),
     ];
+    test.drives = vec![drive(folder("tpm/first").join("drive-1.qcow2"))];
     test.plan.push(Step::Reboot(RebootBy::Reset));
     let report = run(&test);
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
     assert!(told(&report, 0, "state").contains("opened by recovery"));
     assert!(told(&report, 1, "state").contains("opened by tpm2"));
+    for boot in [0, 1] {
+        assert!(told(&report, boot, "probe").contains("tank is open; "));
+    }
     assert_eq!(told(&report, 1, "machine-id"), machine_ids[0]);
 }
 
