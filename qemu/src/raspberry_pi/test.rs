@@ -18,8 +18,8 @@ const SD_CARD_SPACE: u64 = 512 << 20;
 /// A boot test of an image for a Raspberry Pi.
 #[derive(Debug, Clone)]
 pub struct RaspberryPiTest {
-    /// What all machines have in common. Architecture, machine, firmware, disk and plan are set for
-    /// each of them; its work folder gets a folder for each.
+    /// What all machines have in common. Architecture, machine, firmware, plan, and how disk and drives
+    /// are attached are set for each of them; its work folder gets a folder for each.
     pub common: BootTest,
     /// The board, and how it is started.
     pub situation: Situation,
@@ -181,6 +181,15 @@ fn part(test: &RaspberryPiTest, started: &Started, machine: Machine) -> (BootTes
         true => DiskInterface::SdCard,
         false => DiskInterface::Virtio,
     };
+    for drive in &mut part.drives {
+        drive.interface = match pi {
+            true => DiskInterface::Usb,
+            false => DiskInterface::Virtio,
+        };
+    }
+    // More than this machine has only wait for each other.
+    let own = std::thread::available_parallelism().map_or(1, |own| own.get());
+    part.processors = part.processors.min(u32::try_from(own).unwrap_or(u32::MAX));
     if pi {
         // QEMU's card takes long to erase what becomes the state.
         part.extra_space = part.extra_space.min(SD_CARD_SPACE);
