@@ -4,6 +4,10 @@ use crate::figures::{Series, Table, Target, Unit};
 use crate::floor;
 use crate::place::Place;
 use anyhow::Result;
+use fortress_package::Archive;
+
+/// The Raspberry Pi 5 and x86 with the same recipe on the same base, and what they are kept as.
+const BOARDS: [(&str, &str); 2] = [("pi5", "build-pi5"), ("x86", "build-pi-x86")];
 
 pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result<()> {
     let (_, manifest) = place.image("bench")?;
@@ -63,4 +67,93 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         );
     }
     Ok(())
+}
+
+/// The same for the Raspberry Pi 5's image, beside an x86 one of the same recipe.
+///
+/// The architectures differ in what packages hold, kernels most of all. So what is compared is a
+/// build's time for each GiB of its packages' data, decompressed.
+pub(crate) fn measure_raspberry_pi(place: &Place, rounds: usize, table: &mut Table) -> Result<()> {
+    let mut images = Vec::new();
+    for (board, name) in BOARDS {
+        images.push(Measured::new(place, board, name)?);
+    }
+    for round in 1..=rounds {
+        eprintln!("cold builds for pi5 and x86, round {round} of {rounds}");
+        for image in &mut images {
+            image.round(place)?;
+        }
+    }
+    for image in &images {
+        image.tell(table);
+    }
+    if let [pi, x86] = images.as_slice() {
+        table.add(
+            "Cold build for pi5 over x86, for each GiB decompressed",
+            &pi.for_each_gibibyte().over(&x86.for_each_gibibyte()),
+            Unit::Times,
+            Target::AtMost(1.0),
+        );
+    }
+    Ok(())
+}
+
+/// An image of the recipe `pi`, and what was measured of it.
+struct Measured {
+    board: &'static str,
+    name: &'static str,
+    packages: Vec<Archive>,
+    /// What they are decompressed, in bytes.
+    length: u64,
+    floor: Series,
+    build: Series,
+}
+
+impl Measured {
+    fn new(place: &Place, board: &'static str, name: &'static str) -> Result<Self> {
+        place.build_selected(name, &selection(board))?;
+        let (_, manifest) = place.image(name)?;
+        let packages = place.packages(&manifest);
+        Ok(Self {
+            board,
+            name,
+            length: floor::decompressed(&packages)?,
+            packages,
+            floor: Series::default(),
+            build: Series::default(),
+        })
+    }
+
+    fn round(&mut self, place: &Place) -> Result<()> {
+        self.floor.time(floor::decompress(&self.packages)?);
+        let took = place.build_cold_selected(self.name, &selection(self.board))?;
+        self.build.time(took.time);
+        Ok(())
+    }
+
+    fn for_each_gibibyte(&self) -> Series {
+        self.build.per(self.length as f64 / f64::from(1 << 30))
+    }
+
+    fn tell(&self, table: &mut Table) {
+        let (board, count, size) = (self.board, self.packages.len(), self.length >> 20);
+        let what = format!("Decompressing {count} packages of {board} to {size} MiB (the floor)");
+        table.add(&what, &self.floor, Unit::Seconds, Target::None);
+        let what = format!("Cold build for {board}");
+        table.add(&what, &self.build, Unit::Seconds, Target::None);
+        // What x86 may take is said of the image that `measure` builds.
+        let target = match board {
+            "pi5" => Target::AtMost(1.5),
+            _ => Target::None,
+        };
+        let what = format!("Cold build for {board} over its floor");
+        table.add(&what, &self.build.over(&self.floor), Unit::Times, target);
+        let what = format!("Cold build for {board}, for each GiB decompressed");
+        let each = self.for_each_gibibyte();
+        table.add(&what, &each, Unit::Seconds, Target::None);
+    }
+}
+
+fn selection(board: &str) -> [&str; 6] {
+    ["--board", board, "--base", "debian-13", "--recipe", "pi"]
 }

@@ -16,7 +16,15 @@ use std::time::{Duration, Instant};
 /// How long it takes to decompress the data of packages on all cores, the largest first, and do
 /// nothing with it: what `xz -dc > /dev/null` would do.
 pub(crate) fn decompress(packages: &[Archive]) -> Result<Duration> {
-    each(packages, drain)
+    each(packages, |path| drain(path).map(drop))
+}
+
+/// How many bytes that is, decompressed.
+pub(crate) fn decompressed(packages: &[Archive]) -> Result<u64> {
+    let length = |package: &Archive| {
+        drain(&package.path).with_context(|| format!("cannot read {:?}", package.path))
+    };
+    packages.par_iter().with_max_len(1).map(length).sum()
 }
 
 /// The same by dpkg-deb, as many at once as there are cores; none where there is no dpkg-deb.
@@ -51,13 +59,15 @@ fn each(packages: &[Archive], what: impl Fn(&Path) -> io::Result<()> + Sync) -> 
     Ok(start.elapsed())
 }
 
-fn drain(path: &Path) -> io::Result<()> {
+/// Decompresses a package's data, and says how many bytes came out.
+fn drain(path: &Path) -> io::Result<u64> {
+    let mut length = 0;
     let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
     file.seek_relative(8)?;
     loop {
         let mut header = [0; 60];
         match file.read_exact(&mut header) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(length),
             other => other?,
         }
         let size = String::from_utf8_lossy(&header[48..58]);
@@ -73,7 +83,12 @@ fn drain(path: &Path) -> io::Result<()> {
             _ => Box::new(io::empty()),
         };
         let mut buffer = vec![0; 512 * 1024];
-        while reader.read(&mut buffer)? > 0 {}
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => break,
+                count => length += count as u64,
+            }
+        }
         drop(reader);
         io::copy(&mut body, &mut io::sink())?;
         file.seek_relative((size % 2) as i64)?;

@@ -19,6 +19,7 @@ mod mkosi;
 mod place;
 mod raspberry_pi;
 mod rebuild;
+mod signing;
 mod verify;
 
 use anyhow::Result;
@@ -42,6 +43,8 @@ struct Options {
 enum Measure {
     /// A cold build beside decompressing its packages
     Build,
+    /// The same for the Raspberry Pi 5, beside a cold build of its recipe for x86
+    RaspberryPi,
     /// A build after a change to an overlay, beside a cold one, and hashing and copying the image
     Rebuild,
     /// Peak memory and time of larger images
@@ -50,6 +53,8 @@ enum Measure {
     Boot,
     /// The same for a Raspberry Pi, on the machines that stand in for it
     BootRaspberryPi,
+    /// A cold build beside one without signatures, and a hash tree beside hashing the image
+    Signing,
     /// Verifying an image, beside hashing the same bytes
     Verify,
     /// Writing an image to a file, beside dd
@@ -71,6 +76,7 @@ fn main() -> Result<()> {
     let rounds = options.rounds.max(1);
     let measures = [
         (Measure::Build, build::measure as Measured, rounds),
+        (Measure::RaspberryPi, build::measure_raspberry_pi, rounds),
         (Measure::Rebuild, rebuild::measure, rounds),
         (Measure::Memory, memory::measure, rounds.min(3)),
         (Measure::Boot, boot::measure, rounds.min(3)),
@@ -79,6 +85,7 @@ fn main() -> Result<()> {
             raspberry_pi::measure,
             rounds.min(3),
         ),
+        (Measure::Signing, signing::measure, rounds),
         (Measure::Verify, verify::measure, rounds),
         (Measure::Flash, flash::measure, rounds),
         (Measure::Mkosi, mkosi::measure, rounds.min(3)),

@@ -126,8 +126,21 @@ impl Place {
     /// Builds the image of a recipe when the store has its packages, and there is nothing made from
     /// them.
     pub(crate) fn build_cold(&self, recipe: &str) -> Result<Took> {
+        self.build_cold_selected(recipe, &[IMAGE.as_slice(), &["--recipe", recipe]].concat())
+    }
+
+    /// Builds an image into a new folder when the store has its packages, and there is nothing made
+    /// from them.
+    pub(crate) fn build_cold_selected(&self, name: &str, selection: &[&str]) -> Result<Took> {
         remove(&self.folder.join("store/derived"))?;
-        self.build_anew(recipe)
+        remove(&self.output(name))?;
+        self.build_selected(name, selection)
+    }
+
+    /// The same without a signature, kept under another name.
+    pub(crate) fn build_unsigned_cold(&self, recipe: &str, name: &str) -> Result<Took> {
+        let selection = [IMAGE.as_slice(), &["--recipe", recipe, "--sign", "later"]].concat();
+        self.build_cold_selected(name, &selection)
     }
 
     /// Builds the image of a recipe into a new folder, with what earlier builds have kept.

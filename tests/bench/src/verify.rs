@@ -57,7 +57,7 @@ fn covered(manifest: &Manifest) -> Vec<(u64, u64)> {
 }
 
 /// SHA-256 of every MiB, on all cores.
-fn hash_on_all_cores(image: &Path, regions: &[(u64, u64)]) -> Result<Duration> {
+pub(crate) fn hash_on_all_cores(image: &Path, regions: &[(u64, u64)]) -> Result<Duration> {
     let file = File::open(image).context("cannot open the image")?;
     let start = Instant::now();
     let pieces: Vec<(u64, u64)> = regions
