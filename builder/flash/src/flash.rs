@@ -1,6 +1,5 @@
 //! Flashing as a whole.
 
-use crate::buffer::{Buffer, PIECE};
 use crate::medium::Medium;
 use crate::pace::Pace;
 use crate::pieces::{self, Piece};
@@ -13,7 +12,8 @@ use fortress_trust::PublicKeys;
 use fortress_verification::{Outcome, Passing, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// How an image is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,16 +105,8 @@ impl Flash<'_> {
         };
         ends.erase(self.medium)
             .map_err(|trouble| self.trouble(trouble, unknown))?;
-        let (written, verdict) = self
-            .write(source, passing, &mut ends)
-            .map_err(|stopped| self.stopped(stopped))?;
-        if verdict.outcome != Outcome::Good {
-            return Err(self.not_verified(Box::new(verdict), self.not_bootable()));
-        }
-        if options.read_back {
-            self.read_back(self.image.source()?, &ends)
-                .map_err(|stopped| self.stopped(stopped))?;
-        }
+        let (written, verdict) =
+            self.write_and_read_back(source, passing, &mut ends, options.read_back)?;
         if self.observer.cancelled() {
             return Err(self.stopped(Stopped::Cancelled));
         }
@@ -127,55 +119,89 @@ impl Flash<'_> {
         })
     }
 
-    /// Writes what is between the ends, and verifies the image on the way: one thread reads and
-    /// unpacks, one writes, one hashes.
-    fn write(
+    /// Writes what is between the ends, reads it back, and verifies the image on the way: one thread
+    /// reads and unpacks, one writes and reads back, one hashes. Gives how many bytes were written,
+    /// and the verdict, which is good.
+    fn write_and_read_back(
         &self,
         source: Source<'_>,
         passing: Passing<'_>,
         ends: &mut Ends,
-    ) -> Result<(u64, Verdict), Stopped> {
-        let total = self.image.length();
-        let stage = self.observer.stage("write", Some(total), Unit::Bytes);
-        let done = source.done();
+        read_back: bool,
+    ) -> Result<(u64, Verdict)> {
         let (hasher, to_hash) = channel();
+        let refused = AtomicBool::new(false);
+        let refused = &refused;
         std::thread::scope(move |scope| {
-            let hashed = scope.spawn(move || hash(passing, &to_hash));
-            let mut writer = Writer::new(self.medium, ends);
-            let mut pace = Pace::new();
-            pieces::each(source, |piece, at| {
-                if self.observer.cancelled() {
-                    return Err(Stopped::Cancelled);
-                }
-                // It lives as long as this does.
-                let _ = hasher.send(piece.clone());
-                let before = writer.written;
-                match &piece {
-                    Piece::Data(loan) => writer.data(loan.bytes(), at)?,
-                    Piece::Zeros(length) => writer.zeros(at, *length)?,
-                }
-                stage.advance(piece.length());
-                pace.tell(stage.as_ref(), writer.written - before, done.part());
-                Ok(())
-            })?;
-            writer.finish()?;
-            let written = writer.written + ends.head().len() as u64 + ends.tail().len() as u64;
-            drop(hasher);
-            match hashed.join() {
-                Ok(verdict) => Ok((written, verdict)),
-                Err(panic) => std::panic::resume_unwind(panic),
+            let hashed = scope.spawn(move || {
+                let verdict = hash(passing, &to_hash);
+                refused.store(verdict.outcome != Outcome::Good, Ordering::Relaxed);
+                verdict
+            });
+            let written = self
+                .write(source, hasher, ends)
+                .map_err(|stopped| self.stopped(stopped))?;
+            // What hashing is behind, and the judgement, need not be waited for.
+            let compared = match read_back {
+                true => self.read_back(self.image.source()?, ends, refused),
+                false => Ok(()),
+            };
+            let verdict = hashed
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if verdict.outcome != Outcome::Good {
+                return Err(self.not_verified(Box::new(verdict), self.not_bootable()));
             }
+            compared.map_err(|stopped| self.stopped(stopped))?;
+            Ok((written, verdict))
         })
     }
 
-    /// Compares what is between the ends with the image.
-    fn read_back(&self, source: Source<'_>, ends: &Ends) -> Result<(), Stopped> {
+    /// Writes what is between the ends; gives how many bytes, with what the ends will be.
+    fn write(
+        &self,
+        source: Source<'_>,
+        hasher: Sender<Piece>,
+        ends: &mut Ends,
+    ) -> Result<u64, Stopped> {
+        let total = self.image.length();
+        let stage = self.observer.stage("write", Some(total), Unit::Bytes);
+        let done = source.done();
+        let mut writer = Writer::new(self.medium, ends);
+        let mut pace = Pace::new();
+        pieces::each(source, |piece, at| {
+            if self.observer.cancelled() {
+                return Err(Stopped::Cancelled);
+            }
+            // It lives as long as this does.
+            let _ = hasher.send(piece.clone());
+            let before = writer.written;
+            match &piece {
+                Piece::Data(loan) => writer.data(loan.bytes(), at)?,
+                Piece::Zeros(length) => writer.zeros(at, *length)?,
+            }
+            stage.advance(piece.length());
+            pace.tell(stage.as_ref(), writer.written - before, done.part());
+            Ok(())
+        })?;
+        writer.finish()?;
+        Ok(writer.written + ends.head().len() as u64 + ends.tail().len() as u64)
+    }
+
+    /// Compares what is between the ends with the image. Ends early when the image turns out to be
+    /// refused.
+    fn read_back(
+        &self,
+        source: Source<'_>,
+        ends: &Ends,
+        refused: &AtomicBool,
+    ) -> Result<(), Stopped> {
         let total = self.image.length();
         let stage = self.observer.stage("read back", Some(total), Unit::Bytes);
         let mut comparison = Comparison::new(self.medium, ends);
         let mut pace = Pace::new();
         pieces::each(source, |piece, at| {
-            if self.observer.cancelled() {
+            if self.observer.cancelled() || refused.load(Ordering::Relaxed) {
                 return Err(Stopped::Cancelled);
             }
             let before = comparison.read;
@@ -273,18 +299,10 @@ impl Flash<'_> {
 
 /// Verifies an image as it passes.
 fn hash(mut passing: Passing<'_>, pieces: &Receiver<Piece>) -> Verdict {
-    let zeros = Buffer::new();
     while let Ok(piece) = pieces.recv() {
         match piece {
             Piece::Data(loan) => passing.push(loan.bytes()),
-            Piece::Zeros(length) => {
-                let mut left = length;
-                while left > 0 {
-                    let part = left.min(PIECE as u64);
-                    passing.push(&zeros.bytes()[..part as usize]);
-                    left -= part;
-                }
-            }
+            Piece::Zeros(length) => passing.push_zeros(length),
         }
     }
     passing.finish()

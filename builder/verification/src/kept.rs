@@ -1,6 +1,7 @@
 //! What is kept of an image that passes: the parts that are looked into afterwards.
 
 use fortress_disk::Region;
+use fortress_disk::data::is_zero;
 use fortress_filesystem::ReadAt;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -10,14 +11,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) const PAGE: usize = 4096;
 /// Most pages that are kept: 128 MiB, zeros not counted.
 const MOST: usize = 32 * 1024;
+/// How many of them lie together in memory: asking for each on its own takes longer than hashing it.
+const SLAB: usize = 256;
 
 /// Pages of an image, and which of them are wanted besides.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     /// What is to be kept, or was.
     regions: Vec<Region>,
-    /// Pages that are not zeros, by number.
-    pages: BTreeMap<u64, Box<[u8]>>,
+    /// Pages that are not zeros, by number: which one of those in the slabs each is.
+    pages: BTreeMap<u64, usize>,
+    /// Pages in the order in which they came; one that is cut off is filled up with zeros.
+    slabs: Vec<Vec<u8>>,
     /// How far the image has passed.
     passed: u64,
     too_much: bool,
@@ -46,17 +51,31 @@ impl Kept {
             };
             let first = (start + from) / PAGE as u64;
             for (number, page) in (first..).zip(part.chunks(PAGE)) {
-                if page.iter().all(|byte| *byte == 0) {
+                // In a second pass some were kept in the first.
+                if is_zero(page) || self.pages.contains_key(&number) {
                     continue;
                 }
-                if self.pages.len() >= MOST {
+                let count = self.pages.len();
+                if count >= MOST {
                     self.too_much = true;
                     break;
                 }
-                self.pages.insert(number, page.into());
+                if count.is_multiple_of(SLAB) {
+                    self.slabs.push(Vec::with_capacity(SLAB * PAGE));
+                }
+                if let Some(slab) = self.slabs.last_mut() {
+                    slab.extend_from_slice(page);
+                    slab.resize((count % SLAB + 1) * PAGE, 0);
+                    self.pages.insert(number, count);
+                }
             }
         }
         self.passed += bytes.len() as u64;
+    }
+
+    /// Takes the next pages, all of them zeros.
+    pub(crate) fn pass_zeros(&mut self, length: u64) {
+        self.passed += length;
     }
 
     /// Begins anew, with what was missed and is not kept yet.
@@ -107,7 +126,9 @@ impl ReadAt for Kept {
         buffer.fill(0);
         let first = offset / PAGE as u64;
         let last = wanted.end().div_ceil(PAGE as u64);
-        for (number, page) in self.pages.range(first..last) {
+        for (number, index) in self.pages.range(first..last) {
+            let slab = self.slabs.get(index / SLAB).map_or(&[][..], Vec::as_slice);
+            let page = slab.chunks(PAGE).nth(index % SLAB).unwrap_or_default();
             let page_start = number * PAGE as u64;
             let from = offset.max(page_start);
             let to = wanted.end().min(page_start + page.len() as u64);

@@ -4,6 +4,7 @@
 use crate::parts::{Cover, Parts};
 use crate::{Error, Result};
 use fortress_disk::Region;
+use fortress_disk::data::is_zero;
 use fortress_disk::verity::{self, BadBlock};
 use fortress_progress::{Observer, Stage, Unit};
 use rayon::prelude::*;
@@ -189,7 +190,7 @@ impl Work<'_> {
 /// Adds what of a piece at `start` is not zeros, in steps of [`STEP`].
 pub(crate) fn add_filled(stretches: &mut Vec<Region>, piece: &[u8], start: u64) {
     for (step, at) in piece.chunks(STEP).zip((start..).step_by(STEP)) {
-        if step.iter().all(|byte| *byte == 0) {
+        if is_zero(step) {
             continue;
         }
         let length = step.len() as u64;

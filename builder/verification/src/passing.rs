@@ -9,16 +9,22 @@ use crate::subject::Form;
 use crate::trusted::Trusted;
 use crate::verdict::{Findings, Verdict};
 use fortress_disk::Region;
+use fortress_disk::data::is_zero;
 use fortress_disk::verity::PassedData;
 use fortress_pipeline::manifest::Manifest;
 use fortress_trust::PublicKeys;
 use sha2::{Digest, Sha256};
 use std::io;
+use std::thread::{self, JoinHandle};
 
 /// How much of the root is kept from its start: there lies most of what says where the rest is.
 const ROOT_START: u64 = 16 << 20;
 /// Most bytes of a hash tree that are kept: enough for a root of 4 GiB.
 const LONGEST_TREE: u64 = 32 << 20;
+/// Zeros at a part's end that are worth a thread, which hashes them beside what follows.
+const BESIDE: u64 = 8 << 20;
+/// What is hashed where an image has zeros.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// An image that passes: give it every byte with [`Passing::push`], then ask for the verdict. It
 /// takes at most about 200 MiB, however large the image is.
@@ -34,7 +40,9 @@ pub struct Passing<'a> {
     found: Vec<Option<Found>>,
     /// The part that passes now, and what is known of it.
     part: usize,
-    hasher: Sha256,
+    digest: Digesting,
+    /// The part whose end another thread hashes.
+    beside: Option<(usize, JoinHandle<[u8; 32]>)>,
     filled: Vec<Region>,
     data: PassedData,
     tree: Vec<u8>,
@@ -82,7 +90,8 @@ impl<'a> Passing<'a> {
             kept,
             found: vec![None; parts.list.len()],
             part: 0,
-            hasher: Sha256::new(),
+            digest: Digesting::default(),
+            beside: None,
             filled: Vec::new(),
             data: PassedData::new(&parts.salt),
             tree: Vec::new(),
@@ -113,6 +122,25 @@ impl<'a> Passing<'a> {
         self.pending.extend_from_slice(&bytes[whole..]);
     }
 
+    /// Takes so many zeros, as if they had been pushed. They need not be read for that, nor looked at.
+    pub fn push_zeros(&mut self, length: u64) {
+        self.length += length;
+        let mut left = length;
+        if !self.pending.is_empty() {
+            let start = left.min((PAGE - self.pending.len()) as u64);
+            self.pending.resize(self.pending.len() + start as usize, 0);
+            left -= start;
+            if self.pending.len() < PAGE {
+                return;
+            }
+            let page = std::mem::take(&mut self.pending);
+            self.pages(&page);
+        }
+        let rest = left % PAGE as u64;
+        self.zeros(left - rest);
+        self.pending.resize(rest as usize, 0);
+    }
+
     /// The verdict on what has passed.
     pub fn finish(self) -> Verdict {
         let (mut ended, mut findings) = self.end();
@@ -128,6 +156,7 @@ impl<'a> Passing<'a> {
     pub(crate) fn end(mut self) -> (Ended<'a>, Findings) {
         let last = std::mem::take(&mut self.pending);
         self.pages(&last);
+        self.wait();
         let verity = match (self.parts.root(), self.parts.tree, &self.parts.root_hash) {
             (Some(root), Some(tree), Some(root_hash)) if self.length >= tree.end() => Some(
                 self.data
@@ -161,7 +190,7 @@ impl<'a> Passing<'a> {
             let left = region.end() - self.position;
             let (here, rest) = bytes.split_at((bytes.len() as u64).min(left) as usize);
             match part.cover {
-                Cover::Digest(_) => self.hasher.update(here),
+                Cover::Digest(_) => self.digest.push(here),
                 Cover::Zeros => add_filled(&mut self.filled, here, self.position),
                 Cover::Root => self.data.push(here),
             }
@@ -178,19 +207,74 @@ impl<'a> Passing<'a> {
         }
     }
 
+    /// Takes whole pages of zeros.
+    fn zeros(&mut self, mut left: u64) {
+        while left > 0 {
+            let Some(part) = self.parts.list.get(self.part) else {
+                return;
+            };
+            let region = part.region;
+            let mut here = left.min(region.end() - self.position);
+            match part.cover {
+                Cover::Digest(_) => self.digest.push_zeros(here),
+                Cover::Zeros => {}
+                Cover::Root => {
+                    // In steps, so that looking ahead comes no later than it would with bytes.
+                    here = here.min(ZEROS.len() as u64);
+                    self.data.push(&ZEROS[..here as usize]);
+                }
+            }
+            if Some(region) == self.parts.tree && region.length <= LONGEST_TREE {
+                self.tree.resize(self.tree.len() + here as usize, 0);
+            }
+            self.kept.pass_zeros(here);
+            self.position += here;
+            self.look_ahead();
+            if self.position == region.end() {
+                self.part_ends();
+            }
+            left -= here;
+        }
+    }
+
     fn part_ends(&mut self) {
         let Some(part) = self.parts.list.get(self.part) else {
             return;
         };
-        let hasher = std::mem::take(&mut self.hasher);
+        let digest = std::mem::take(&mut self.digest);
         let filled = std::mem::take(&mut self.filled);
-        let found = match part.cover {
-            Cover::Digest(_) => Found::Digest(hasher.finalize().into()),
-            Cover::Zeros => Found::Filled(filled),
-            Cover::Root => Found::Root,
+        self.found[self.part] = match part.cover {
+            Cover::Digest(_) => {
+                // One thread at a time, whatever the manifest says.
+                let beside = match digest.zeros >= BESIDE {
+                    true => {
+                        self.wait();
+                        digest.beside()
+                    }
+                    false => None,
+                };
+                match beside {
+                    Some(thread) => {
+                        self.beside = Some((self.part, thread));
+                        None
+                    }
+                    None => Some(Found::Digest(digest.finish())),
+                }
+            }
+            Cover::Zeros => Some(Found::Filled(filled)),
+            Cover::Root => Some(Found::Root),
         };
-        self.found[self.part] = Some(found);
         self.part += 1;
+    }
+
+    /// Waits for the thread that hashes a part's end.
+    fn wait(&mut self) {
+        if let Some((part, thread)) = self.beside.take() {
+            match thread.join() {
+                Ok(digest) => self.found[part] = Some(Found::Digest(digest)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
     }
 
     /// When the root's start has passed, it says where its directories are.
@@ -201,6 +285,48 @@ impl<'a> Passing<'a> {
             let _ = root::structure(&self.kept, &self.parts);
             self.kept.keep_missed();
         }
+    }
+}
+
+/// The digest of a part. Zeros at its end wait: others may come, or its end.
+#[derive(Debug, Clone, Default)]
+struct Digesting {
+    hasher: Sha256,
+    zeros: u64,
+}
+
+impl Digesting {
+    fn push(&mut self, bytes: &[u8]) {
+        if is_zero(bytes) {
+            self.push_zeros(bytes.len() as u64);
+        } else {
+            self.take_zeros();
+            self.hasher.update(bytes);
+        }
+    }
+
+    fn push_zeros(&mut self, length: u64) {
+        self.zeros += length;
+    }
+
+    fn take_zeros(&mut self) {
+        let mut left = std::mem::take(&mut self.zeros);
+        while left > 0 {
+            let here = left.min(ZEROS.len() as u64);
+            self.hasher.update(&ZEROS[..here as usize]);
+            left -= here;
+        }
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.take_zeros();
+        self.hasher.finalize().into()
+    }
+
+    /// Finishes in a thread of its own, if there can be one.
+    fn beside(&self) -> Option<JoinHandle<[u8; 32]>> {
+        let digest = self.clone();
+        thread::Builder::new().spawn(move || digest.finish()).ok()
     }
 }
 
@@ -255,3 +381,6 @@ impl Ended<'_> {
         findings.note(format!("not all was looked into: {error}"));
     }
 }
+
+#[cfg(test)]
+mod tests;
