@@ -5,6 +5,7 @@ use crate::floor;
 use crate::place::Place;
 use anyhow::Result;
 use fortress_package::Archive;
+use fortress_tree::{Content, TreePath};
 
 /// The Raspberry Pi 5 and x86 with the same recipe on the same base, and what they are kept as.
 const BOARDS: [(&str, &str); 2] = [("pi5", "build-pi5"), ("x86", "build-pi-x86")];
@@ -71,8 +72,9 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
 
 /// The same for the Raspberry Pi 5's image, beside an x86 one of the same recipe.
 ///
-/// The architectures differ in what packages hold, kernels most of all. So what is compared is a
-/// build's time for each GiB of its packages' data, decompressed.
+/// The architectures differ in what packages hold, kernels most of all, and in whether modules are
+/// compressed once more within them. So what is compared is builds' times over what decompressing all
+/// of that takes for each.
 pub(crate) fn measure_raspberry_pi(place: &Place, rounds: usize, table: &mut Table) -> Result<()> {
     let mut images = Vec::new();
     for (board, name) in BOARDS {
@@ -89,8 +91,8 @@ pub(crate) fn measure_raspberry_pi(place: &Place, rounds: usize, table: &mut Tab
     }
     if let [pi, x86] = images.as_slice() {
         table.add(
-            "Cold build for pi5 over x86, for each GiB decompressed",
-            &pi.for_each_gibibyte().over(&x86.for_each_gibibyte()),
+            "The last of pi5 over that of x86",
+            &pi.over_all().over(&x86.over_all()),
             Unit::Times,
             Target::AtMost(1.0),
         );
@@ -103,9 +105,9 @@ struct Measured {
     board: &'static str,
     name: &'static str,
     packages: Vec<Archive>,
-    /// What they are decompressed, in bytes.
-    length: u64,
+    modules: Vec<(TreePath, Content)>,
     floor: Series,
+    inner: Series,
     build: Series,
 }
 
@@ -117,28 +119,34 @@ impl Measured {
         Ok(Self {
             board,
             name,
-            length: floor::decompressed(&packages)?,
+            modules: floor::modules(&packages)?,
             packages,
             floor: Series::default(),
+            inner: Series::default(),
             build: Series::default(),
         })
     }
 
     fn round(&mut self, place: &Place) -> Result<()> {
         self.floor.time(floor::decompress(&self.packages)?);
+        let inner = floor::decompress_modules(&self.modules)?;
+        self.inner.time(inner);
         let took = place.build_cold_selected(self.name, &selection(self.board))?;
         self.build.time(took.time);
         Ok(())
     }
 
-    fn for_each_gibibyte(&self) -> Series {
-        self.build.per(self.length as f64 / f64::from(1 << 30))
+    fn over_all(&self) -> Series {
+        self.build.over(&self.floor.and(&self.inner))
     }
 
     fn tell(&self, table: &mut Table) {
-        let (board, count, size) = (self.board, self.packages.len(), self.length >> 20);
-        let what = format!("Decompressing {count} packages of {board} to {size} MiB (the floor)");
+        let (board, count) = (self.board, self.packages.len());
+        let what = format!("Decompressing {count} packages of {board} (the floor)");
         table.add(&what, &self.floor, Unit::Seconds, Target::None);
+        let count = self.modules.len();
+        let what = format!("Decompressing the {count} kernel modules compressed within them");
+        table.add(&what, &self.inner, Unit::Seconds, Target::None);
         let what = format!("Cold build for {board}");
         table.add(&what, &self.build, Unit::Seconds, Target::None);
         // What x86 may take is said of the image that `measure` builds.
@@ -148,9 +156,8 @@ impl Measured {
         };
         let what = format!("Cold build for {board} over its floor");
         table.add(&what, &self.build.over(&self.floor), Unit::Times, target);
-        let what = format!("Cold build for {board}, for each GiB decompressed");
-        let each = self.for_each_gibibyte();
-        table.add(&what, &each, Unit::Seconds, Target::None);
+        let what = format!("Cold build for {board} over its floor with modules");
+        table.add(&what, &self.over_all(), Unit::Times, Target::None);
     }
 }
 

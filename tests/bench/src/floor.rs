@@ -16,15 +16,7 @@ use std::time::{Duration, Instant};
 /// How long it takes to decompress the data of packages on all cores, the largest first, and do
 /// nothing with it: what `xz -dc > /dev/null` would do.
 pub(crate) fn decompress(packages: &[Archive]) -> Result<Duration> {
-    each(packages, |path| drain(path).map(drop))
-}
-
-/// How many bytes that is, decompressed.
-pub(crate) fn decompressed(packages: &[Archive]) -> Result<u64> {
-    let length = |package: &Archive| {
-        drain(&package.path).with_context(|| format!("cannot read {:?}", package.path))
-    };
-    packages.par_iter().with_max_len(1).map(length).sum()
+    each(packages, drain)
 }
 
 /// The same by dpkg-deb, as many at once as there are cores; none where there is no dpkg-deb.
@@ -59,15 +51,13 @@ fn each(packages: &[Archive], what: impl Fn(&Path) -> io::Result<()> + Sync) -> 
     Ok(start.elapsed())
 }
 
-/// Decompresses a package's data, and says how many bytes came out.
-fn drain(path: &Path) -> io::Result<u64> {
-    let mut length = 0;
+fn drain(path: &Path) -> io::Result<()> {
     let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
     file.seek_relative(8)?;
     loop {
         let mut header = [0; 60];
         match file.read_exact(&mut header) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(length),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             other => other?,
         }
         let size = String::from_utf8_lossy(&header[48..58]);
@@ -83,12 +73,7 @@ fn drain(path: &Path) -> io::Result<u64> {
             _ => Box::new(io::empty()),
         };
         let mut buffer = vec![0; 512 * 1024];
-        loop {
-            match reader.read(&mut buffer)? {
-                0 => break,
-                count => length += count as u64,
-            }
-        }
+        while reader.read(&mut buffer)? > 0 {}
         drop(reader);
         io::copy(&mut body, &mut io::sink())?;
         file.seek_relative((size % 2) as i64)?;
@@ -99,9 +84,10 @@ fn drain(path: &Path) -> io::Result<u64> {
 pub(crate) fn modules(packages: &[Archive]) -> Result<Vec<(TreePath, Content)>> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let spool = Spool::new(folder.path())?;
-    let kernels = packages
-        .iter()
-        .filter(|one| one.name.starts_with("linux-image-"));
+    // Newer kernels have packages of their own for them.
+    let kernels = packages.iter().filter(|one| {
+        one.name.starts_with("linux-image-") || one.name.starts_with("linux-modules-")
+    });
     let kernels: Vec<Archive> = kernels.cloned().collect();
     let mut tree = Tree::new(0);
     unpack(&kernels, &mut tree, &spool, &Options::default(), &Silent)?;
