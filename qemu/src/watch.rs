@@ -6,7 +6,7 @@ use crate::console::Log;
 use crate::emulator::{Emulator, Event};
 use crate::error::{Error, Result};
 use crate::health::{self, HealthReport};
-use crate::machine::{Expectation, Firmware, RebootBy, Step, Typing};
+use crate::machine::{Architecture, Expectation, Firmware, RebootBy, Step, Typing};
 use crate::patterns::{Effect, Finding, Judge};
 use crate::report::{Boot, Times};
 use crate::stage::{Progress, Stage};
@@ -355,7 +355,9 @@ impl<'a> Watch<'a> {
             Some("RESET") if by_guest && self.awaited => self.reset = true,
             Some("RESET") if by_guest => {
                 self.restarts += 1;
-                let kernel = is_direct(self.bench) || self.progress.stage() >= Stage::Kernel;
+                // An arm64 machine that starts a kernel directly has no firmware at all.
+                let arm = self.bench.test.architecture == Architecture::Aarch64;
+                let kernel = arm && is_direct(self.bench) || self.progress.stage() >= Stage::Kernel;
                 if kernel || self.restarts > FIRMWARE_RESTARTS {
                     self.end_in(Duration::ZERO, End::Restarted);
                 } else {
