@@ -70,7 +70,9 @@ pub(crate) fn arguments(
         );
     }
     let usb = |interface| interface == DiskInterface::Usb;
-    if usb(test.disk) || test.drives.iter().any(|drive| usb(drive.interface)) {
+    let drives = || test.drives.iter().map(|drive| drive.interface);
+    // A Raspberry Pi has one of its own.
+    if !test.machine.is_raspberry_pi() && std::iter::once(test.disk).chain(drives()).any(usb) {
         list.add("-device qemu-xhci");
     }
     let serials = std::iter::once("fortress").chain(test.drives.iter().map(|own| &*own.serial));

@@ -3,12 +3,14 @@
 use super::impossible;
 use anyhow::{Context as _, Result};
 use fortress_filesystem::ext4::{self, BlockOwner};
+use fortress_filesystem::fat::{self, FatKind, FatOptions};
 use fortress_pipeline::manifest::{Covered, Manifest};
 use fortress_progress::Observer;
 use fortress_qemu::raspberry_pi::{
     self, Board, RaspberryPiReport, RaspberryPiTest, RsaPublicKey, Situation,
 };
-use fortress_qemu::{BootTest, Machine, RebootBy};
+use fortress_qemu::{BootTest, DiskInterface, Drive, Machine, RebootBy};
+use fortress_tree::Tree;
 use fortress_trust::{PublicKeys, Role};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -30,9 +32,14 @@ pub(crate) enum BoardOption {
     Pi5,
 }
 
+/// The label of a stick that keys of states are put on (docs/state.md).
+const STICK: &str = "FORTRESSKEY";
+/// Its size in bytes.
+const STICK_SIZE: u64 = 40 << 20;
+
 /// Boots an image under the machines that stand in for a Raspberry Pi.
 pub(super) fn boot(
-    common: BootTest,
+    mut common: BootTest,
     manifest: &Manifest,
     board: Option<BoardOption>,
     once: bool,
@@ -55,6 +62,8 @@ pub(super) fn boot(
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     let device_tree = device_tree(&common.image, manifest, folder)?;
+    let stick = stick(folder)?;
+    common.drives.push(stick);
     let test = RaspberryPiTest {
         common,
         situation,
@@ -88,6 +97,28 @@ fn owner(
             Ok(None)
         }
     }
+}
+
+/// A stick for the key of the state, for images that want one.
+fn stick(folder: &Path) -> Result<Drive> {
+    let path = folder.join("stick.img");
+    let failed = || format!("cannot write {}", path.display());
+    let file = File::create(&path).with_context(failed)?;
+    file.set_len(STICK_SIZE).with_context(failed)?;
+    let options = FatOptions {
+        kind: FatKind::Fat32,
+        size: STICK_SIZE,
+        sectors_per_cluster: None,
+        volume_id: 1,
+        label: STICK.into(),
+        epoch: 1 << 30,
+    };
+    fat::write(&Tree::new(options.epoch), &options, &file, 0).with_context(failed)?;
+    Ok(Drive {
+        image: path,
+        serial: "stick".into(),
+        interface: DiskInterface::Usb,
+    })
 }
 
 /// Copies a Raspberry Pi 3's device tree out of the image's root.
