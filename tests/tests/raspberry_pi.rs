@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -586,4 +587,68 @@ fn what_could_not_start_is_refused_with_the_reason() {
 
     let text = refusal(&copy, &["--set", "var.encrypt=tpm2"], 3);
     assert!(text.contains("no TPM"), "{text}");
+}
+
+#[test]
+fn verification_covers_what_a_raspberry_pi_starts_from() {
+    for image in [pi5(), pi4()] {
+        let path = image.image();
+        let said = Program::new(&["verify", path.to_str().unwrap()])
+            .run()
+            .success();
+        assert!(said.contains("boot.img is signed by you"), "{said}");
+        assert!(said.contains("names the root hash"), "{said}");
+    }
+    let copy = folder();
+    let path = copy.path().join(pi5().image().file_name().unwrap());
+    tool(
+        "cp",
+        &[
+            "--sparse=always",
+            pi5().image().to_str().unwrap(),
+            path.to_str().unwrap(),
+        ],
+    );
+    for ending in [".manifest.json", ".manifest.json.minisig"] {
+        let name = format!("{}{ending}", pi5().stem);
+        fs::copy(pi5().path(&name), copy.path().join(name)).unwrap();
+    }
+    // In the middle of boot.img, whose file lies in one piece.
+    let (offset, _) = region(&pi5().partitions()[1]);
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    let at = offset + (20 << 20);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let ran = Program::new(&["verify", path.to_str().unwrap()]).run();
+    assert_eq!(ran.code, 21, "{}{}", ran.output, ran.errors);
+    assert!(ran.output.contains("boot.img"), "{}", ran.output);
+}
+
+/// An entry of Raspberry Pi Imager's list, by the names that its documentation has.
+#[test]
+fn the_list_entry_tells_what_is_handed_out() {
+    let copy = folder();
+    let path = copy.path().join(pi5().image().file_name().unwrap());
+    fs::hard_link(pi5().image(), &path).unwrap();
+    let manifest = format!("{}.manifest.json", pi5().stem);
+    fs::copy(pi5().path(&manifest), copy.path().join(&manifest)).unwrap();
+    Program::new(&["pack", path.to_str().unwrap(), "zst", "os-list"])
+        .run()
+        .success();
+    let packed = copy.path().join(format!("{}.img.zst", pi5().stem));
+    let list = fs::read(copy.path().join(format!("{}.os_list.json", pi5().stem))).unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let entry = &list["os_list"][0];
+    assert_eq!(entry["init_format"], "none");
+    assert_eq!(entry["devices"], serde_json::json!(["pi5-64bit"]));
+    assert_eq!(entry["extract_size"], fs::metadata(&path).unwrap().len());
+    assert_eq!(entry["extract_sha256"], sha256(&path));
+    assert_eq!(
+        entry["image_download_size"],
+        fs::metadata(&packed).unwrap().len()
+    );
+    assert_eq!(entry["image_download_sha256"], sha256(&packed));
+    let name = packed.file_name().unwrap().to_str().unwrap();
+    assert_eq!(entry["url"], name);
 }
