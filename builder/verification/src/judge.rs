@@ -87,11 +87,24 @@ impl Judge<'_> {
         if !self.parts(source, measured, findings) {
             return Ok(());
         }
-        if self.parts.root().is_some() {
-            let structure = root::structure(source, self.parts).ok_or(ErrorKind::WouldBlock)?;
+        // Two things to read that have nothing to do with each other.
+        let (structure, boot) = rayon::join(
+            || {
+                self.parts
+                    .root()
+                    .map(|_| root::structure(source, self.parts))
+            },
+            || {
+                let mut boot = Findings::default();
+                self.boot(source, measured, &mut boot).map(|()| boot)
+            },
+        );
+        if let Some(structure) = structure {
+            let structure = structure.ok_or(ErrorKind::WouldBlock)?;
             root::check(self.parts, measured, &structure, findings);
         }
-        self.boot(source, measured, findings)
+        findings.merge(boot?);
+        Ok(())
     }
 
     /// Judges what was measured without the root's file system, which is not all there.

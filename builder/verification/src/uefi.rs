@@ -79,15 +79,21 @@ impl Esp<'_> {
         let Some(mut file) = self.volume.open(volume, path, findings)? else {
             return Ok(());
         };
-        let mut hashing = Hashing {
-            inner: &mut file,
-            hasher: Sha256::new(),
+        // Where the whole partition is the manifest's, so is this, and need not be hashed again.
+        let (program, same) = match self.volume.same {
+            true => (signature::examine(&mut file)?, true),
+            false => {
+                let mut hashing = Hashing {
+                    inner: &mut file,
+                    hasher: Sha256::new(),
+                };
+                let program = signature::examine(&mut hashing)?;
+                // What follows the signatures, if anything does, was not asked for.
+                io::copy(&mut hashing, &mut io::sink())?;
+                let digest: [u8; 32] = hashing.hasher.finalize().into();
+                (program, hexadecimal(&digest) == facts.sha256)
+            }
         };
-        let program = signature::examine(&mut hashing)?;
-        // What follows the signatures, if anything does, was not asked for.
-        io::copy(&mut hashing, &mut io::sink())?;
-        let digest: [u8; 32] = hashing.hasher.finalize().into();
-        let same = hexadecimal(&digest) == facts.sha256;
         let whole = file.place(0, file.length);
         let program = match program {
             Ok(program) => program,
