@@ -140,7 +140,7 @@ impl PrivateKey {
 
 /// Whether PEM is that of an encrypted private key.
 pub(crate) fn is_encrypted(pem: &str) -> bool {
-    pem.contains("BEGIN ENCRYPTED PRIVATE KEY")
+    pem.contains("ENCRYPTED PRIVATE KEY")
 }
 
 fn encrypt(document: &SecretDocument, passphrase: &Passphrase) -> Result<SecretDocument, String> {
