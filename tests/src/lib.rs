@@ -15,7 +15,7 @@ pub use deb::{FixtureCompression, FixturePackage};
 pub use gpg::Gpg;
 pub use keys::{public_halves, strangers_keys, test_keys};
 pub use oracle::{Oracle, Outcome};
-pub use program::{Program, Ran, project_folder, target_folder};
+pub use program::{Program, Ran, project_folder, target_folder, tool};
 pub use project::{
     BENCH, BENCH_DOCUMENTS, BENCH_IMAGE, BENCH_MANIFEST, ProjectCopy, bench_arguments, bench_bytes,
     bench_lock, bench_names, bench_reference, names, store_of_downloads,

@@ -177,6 +177,23 @@ impl Ran {
     }
 }
 
+/// Runs a tool of this machine; its output, if it succeeds.
+///
+/// # Panics
+/// When it is not there, or does not succeed.
+#[track_caller]
+pub fn tool(name: &str, arguments: &[&str]) -> String {
+    let ran = Command::new(name)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .output();
+    match ran {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        other => panic!("{name} {arguments:?} (see tests/host-packages.txt): {other:?}"),
+    }
+}
+
 /// The project's own folder.
 pub fn project_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

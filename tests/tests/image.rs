@@ -2,7 +2,7 @@
 
 use fortress_tests::{
     BENCH_IMAGE, BENCH_MANIFEST, Oracle, Program, bench_arguments, bench_lock, bench_names, names,
-    public_halves, target_folder, test_keys,
+    public_halves, target_folder, test_keys, tool,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -86,20 +86,6 @@ impl Image {
         let (uki, to) = (uki.to_str().unwrap(), path.to_str().unwrap());
         tool("objcopy", &["-O", "binary", &only, uki, to]);
         fs::read(path).unwrap()
-    }
-}
-
-/// Runs a tool of this machine; its output, if it succeeds.
-#[track_caller]
-fn tool(name: &str, arguments: &[&str]) -> String {
-    let ran = Command::new(name)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC")
-        .output();
-    match ran {
-        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
-        other => panic!("{name} {arguments:?} (see tests/host-packages.txt): {other:?}"),
     }
 }
 

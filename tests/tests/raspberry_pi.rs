@@ -2,6 +2,7 @@
 
 use fortress_tests::{
     Oracle, Program, ProjectCopy, names, public_halves, strangers_keys, target_folder, test_keys,
+    tool,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -147,20 +148,6 @@ impl Image {
 
     fn kernel(&self) -> &str {
         self.manifest["kernel"].as_str().unwrap()
-    }
-}
-
-/// Runs a tool of this machine; its output, if it succeeds.
-#[track_caller]
-fn tool(name: &str, arguments: &[&str]) -> String {
-    let ran = Command::new(name)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC")
-        .output();
-    match ran {
-        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
-        other => panic!("{name} {arguments:?} (see tests/host-packages.txt): {other:?}"),
     }
 }
 
