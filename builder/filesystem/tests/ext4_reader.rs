@@ -190,7 +190,7 @@ fn metadata() -> &'static [u64] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Where e2fsck finds a fault, so does the reader.
     #[test]

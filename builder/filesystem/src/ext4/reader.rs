@@ -466,6 +466,10 @@ impl Reader<'_> {
             let reason = format!("the checksum of group {number}'s map of inodes is wrong");
             self.problem(Some(group.inode_bitmap), reason);
         }
+        if bitmap[bits.len()..].iter().any(|byte| *byte != 0xff) {
+            let reason = format!("group {number} has free inodes beyond its last one");
+            self.problem(Some(group.inode_bitmap), reason);
+        }
         let is_used = |index: u64| bits[(index / 8) as usize] >> (index % 8) & 1 == 1;
         let used = (0..per_group).filter(|index| is_used(*index)).count() as u64;
         if per_group - used != u64::from(group.free_inodes) {
