@@ -109,6 +109,9 @@ pub(crate) fn command_line(plan: &Plan, root_hash: &RootHash) -> String {
         .collect();
     let root_hash = format!("roothash={root_hash}");
     parts.push(&root_hash);
+    // The initrd has no modprobe where the kernel looks for one at first: while it starts it asks for
+    // modules that it does well without, and each question would start a process.
+    parts.push("sysctl.kernel.modprobe=/usr/sbin/modprobe");
     if *plan.trust.verity_signature == VeritySignature::Always {
         parts.push("dm_verity.require_signatures=1");
     }

@@ -3,15 +3,15 @@
 
 use super::StateSupport;
 
-/// Directories and mount points, and the links of a merged /usr.
-pub(super) const DIRECTORIES: [&str; 12] = [
+/// Directories and mount points, and the links of a merged /usr; without /sbin, where the kernel would
+/// look for modprobe before it starts systemd (the command line tells it the right place).
+pub(super) const DIRECTORIES: [&str; 11] = [
     "/bin",
     "/dev",
     "/etc",
     "/lib",
     "/proc",
     "/run",
-    "/sbin",
     "/sys",
     "/sysroot",
     "/tmp",
