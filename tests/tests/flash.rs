@@ -303,12 +303,12 @@ fn only_what_the_owner_signed_is_written() {
     // A byte that is wrong shows while it is written; where it is, is told.
     let manifest: Value =
         serde_json::from_slice(&fs::read(built().join(BENCH_MANIFEST)).unwrap()).unwrap();
-    let root = manifest["partitions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|partition| partition["purpose"] == "root")
-        .unwrap();
+    let partition = |purpose: &str| {
+        let partitions = manifest["partitions"].as_array().unwrap();
+        let mut partitions = partitions.iter();
+        partitions.find(|one| one["purpose"] == purpose).unwrap()
+    };
+    let root = partition("root");
     let at = root["offset"].as_u64().unwrap() + 20 * MIB + 7;
     let file = File::options().read(true).write(true).open(&copy).unwrap();
     let mut byte = [0];
@@ -320,6 +320,25 @@ fn only_what_the_owner_signed_is_written() {
     assert!(ran.errors.contains("warning: root, bytes "), "{ran:?}");
     assert_not_bootable(&target);
     fs::remove_file(&target).unwrap();
+    // So does one behind a partition's data, where no digest is.
+    file.write_all_at(&byte, at).unwrap();
+    let esp = partition("esp");
+    let number = |key: &str| esp[key].as_u64().unwrap();
+    let at = number("offset") + (number("data_length") + number("length")) / 2;
+    file.write_all_at(&[1], at).unwrap();
+    let ran = flash(&copy, &target, &[]);
+    assert_eq!(ran.code, 21, "{ran:?}");
+    let (_, said) = ran.errors.split_once("warning: esp, bytes ").unwrap();
+    let (said, reason) = said
+        .split_once(" (free room of the file system): ")
+        .unwrap();
+    let (first, last) = said.split_once(" to ").unwrap();
+    let [first, last] = [first, last].map(|byte| byte.parse::<u64>().unwrap());
+    assert!(first <= at && at <= last && last - first < 4096, "{ran:?}");
+    assert!(reason.starts_with("there should be zeros"), "{ran:?}");
+    assert_not_bootable(&target);
+    fs::remove_file(&target).unwrap();
+    file.write_all_at(&[0], at).unwrap();
     // One that is cut off is not begun with.
     file.set_len(length() - 512).unwrap();
     let said = flash(&copy, &target, &[]).refusal(21);

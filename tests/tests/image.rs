@@ -194,7 +194,13 @@ fn every_byte_is_what_the_manifest_says() {
         );
         end = offset + length;
         match partition["covered"].as_str().unwrap() {
-            "digest" => assert_eq!(partition["sha256"], sha256(&file, offset, length)),
+            "digest" => {
+                let data = partition["data_length"].as_u64().unwrap();
+                assert_eq!(partition["sha256"], sha256(&file, offset, data));
+                // It ends with a page that is not zeros, and only zeros follow.
+                assert!(!is_zero(&file, offset + data - 4096, 4096), "{partition}");
+                assert!(is_zero(&file, offset + data, length - data), "{partition}");
+            }
             "empty" => assert!(is_zero(&file, offset, length), "{partition}"),
             // dm-verity's own tool reads that one.
             other => assert_eq!(other, "root-hash"),

@@ -187,13 +187,22 @@ fn manifest() -> Value {
 
 /// Where a partition of slot A is: its first byte, and its length.
 fn partition(purpose: &str, slot: Option<&str>) -> (u64, u64) {
+    stretch(purpose, slot, "length")
+}
+
+/// Where a partition's data is, behind which there are only zeros.
+fn data(purpose: &str) -> (u64, u64) {
+    stretch(purpose, None, "data_length")
+}
+
+fn stretch(purpose: &str, slot: Option<&str>, length: &str) -> (u64, u64) {
     let manifest = manifest();
     let partitions = manifest["partitions"].as_array().unwrap();
     let found = partitions
         .iter()
         .find(|one| one["purpose"] == purpose && (slot.is_none() || one["slot"].as_str() == slot));
     let number = |key: &str| found.unwrap()[key].as_u64().unwrap();
-    (number("offset"), number("length"))
+    (number("offset"), number(length))
 }
 
 /// What debugfs says of the root.
@@ -453,6 +462,53 @@ fn a_changed_byte_is_named_wherever_it_is() {
         let verdict = copy.flipped(at, || verdict(&image, &[]));
         assert_eq!(verdict.outcome, "damaged", "byte {at}: {verdict:#?}");
         verdict.names(part, owner, at);
+    }
+    verdict(&image, &[]).is("good");
+}
+
+/// What no digest covers are zeros: one byte among them is named.
+#[test]
+fn a_byte_behind_the_data_is_named() {
+    let copy = Copy::new();
+    let image = copy.image();
+    let path = image.to_str().unwrap();
+    let compressed = copy.path(&format!("{BENCH_IMAGE}.zst"));
+    for (purpose, owner) in [
+        ("esp", "free room of the file system"),
+        ("root-verity", ""),
+        ("root-verity-sig", ""),
+    ] {
+        let (offset, length) = partition(purpose, None);
+        let end = offset + data(purpose).1;
+        assert!(end < offset + length, "{purpose} is full");
+        for at in [end, offset + length - 1] {
+            copy.flipped(at, || {
+                let plain = verdict(&image, &[]);
+                tool(&["zstd", "--quiet", "--force", "-1", "-T2", path]);
+                let passed = verdict(&compressed, &[]);
+                for verdict in [plain, passed] {
+                    verdict.is("damaged").says("there should be zeros");
+                    verdict.names(purpose, owner, at);
+                    // What is no more the signature alone has a finding of its own.
+                    let mut findings = verdict.findings();
+                    findings.retain(|one| one.reason == "there should be zeros");
+                    assert_eq!(findings.len(), 1, "byte {at}: {verdict:#?}");
+                    assert!(findings[0].length <= 4096, "byte {at}: {verdict:#?}");
+                }
+            });
+        }
+        // The data's own last page is another matter.
+        copy.flipped(end - 4096, || {
+            let verdict = verdict(&image, &[]);
+            verdict.is("damaged").names(purpose, "", end - 4096);
+            assert!(
+                !verdict
+                    .findings()
+                    .iter()
+                    .any(|one| one.reason.contains("zeros")),
+                "{verdict:#?}"
+            );
+        });
     }
     verdict(&image, &[]).is("good");
 }

@@ -1,5 +1,6 @@
 //! Where there is data in an image: what is not zeros.
 
+use crate::region::is_hole;
 use crate::{Error, Region, Result};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -48,6 +49,32 @@ pub fn regions(file: &File) -> Result<Vec<Region>> {
     Ok(regions)
 }
 
+/// How many bytes of a region, from its first one on, there are until nothing but zeros follows, by
+/// whole pages of [`PAGE`] bytes; of the region's own length at most.
+///
+/// # Errors
+/// When reading fails or the region does not lie within the file.
+pub fn length(file: &File, region: Region) -> Result<u64> {
+    let mut buffer = vec![0; PIECE.min(region.length) as usize];
+    let mut left = region.length;
+    while left > 0 {
+        // Pieces begin at a multiple of their length, so that pages are those of the region.
+        let start = (left - 1) - (left - 1) % PIECE;
+        let here = Region::new(region.offset + start, left - start);
+        left = start;
+        if is_hole(file, here)? {
+            continue;
+        }
+        let piece = &mut buffer[..here.length as usize];
+        file.read_exact_at(piece, here.offset)
+            .map_err(|source| Error::io("read", format!("the image at {here}"), source))?;
+        if let Some(page) = piece.chunks(PAGE as usize).rposition(|page| !is_zero(page)) {
+            return Ok((start + (page as u64 + 1) * PAGE).min(region.length));
+        }
+    }
+    Ok(0)
+}
+
 /// Whether all bytes are zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
     // Pieces of 16 are compared faster than single bytes.
@@ -79,6 +106,31 @@ mod tests {
         assert_eq!(regions(&file).unwrap(), []);
         file.set_len(1 << 40).unwrap();
         assert_eq!(regions(&file).unwrap(), []);
+    }
+
+    #[test]
+    fn data_ends_with_its_last_page() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(6 * PIECE).unwrap();
+        let region = Region::new(PAGE, 4 * PIECE + 5);
+        assert_eq!(length(&file, region).unwrap(), 0);
+        // Beside the region on both sides; then within it, further and further to its end.
+        for (at, expected) in [
+            (PAGE - 1, 0),
+            (region.end(), 0),
+            (PAGE, PAGE),
+            (2 * PAGE - 1, PAGE),
+            (2 * PAGE, 2 * PAGE),
+            (PAGE + PIECE, PIECE + PAGE),
+            (PAGE + 2 * PIECE - 1, 2 * PIECE),
+            (region.end() - 6, 4 * PIECE),
+            (region.end() - 1, 4 * PIECE + 5),
+        ] {
+            file.write_all_at(&[1], at).unwrap();
+            assert_eq!(length(&file, region).unwrap(), expected, "{at}");
+        }
+        assert!(length(&file, Region::new(6 * PIECE - 5, 6)).is_err());
+        assert_eq!(length(&file, Region::new(0, 0)).unwrap(), 0);
     }
 
     #[test]

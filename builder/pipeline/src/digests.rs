@@ -1,8 +1,8 @@
 //! Digests of what is in an image, for the manifest.
 
-use crate::manifest::{BootFacts, Covered, Manifest};
-use crate::{Result, manifest};
-use fortress_disk::{Region, digest};
+use crate::Result;
+use crate::manifest::{BootFacts, Covered, Manifest, PartitionFacts};
+use fortress_disk::{Region, data, digest};
 use std::fs::File;
 
 /// Takes the digests of everything that no root hash covers, and of EFI programs, and writes them
@@ -28,38 +28,41 @@ fn take(
     manifest: &mut Manifest,
     more: &[Region],
 ) -> Result<impl Iterator<Item = String> + use<>> {
-    let mut regions = regions(manifest);
+    for partition in hashed(manifest) {
+        partition.data_length = data::length(image, partition.region())?;
+    }
+    let mut regions = ends(manifest).to_vec();
+    regions.extend(hashed(manifest).map(|partition| partition.data()));
     regions.extend(more);
     let digests = digest::regions(image, &regions)?;
     let mut digests = digests.into_iter().map(|digest| hexadecimal(&digest));
     let mut next = || digests.next().unwrap_or_default();
     manifest.image.head_sha256 = next();
     manifest.image.tail_sha256 = next();
-    for partition in &mut manifest.partitions {
-        partition.sha256 = (partition.covered == Covered::Digest).then(&mut next);
+    for partition in hashed(manifest) {
+        partition.sha256 = Some(next());
     }
     Ok(digests)
 }
 
-/// Everything before the first partition, after the last one, and the partitions that have a digest.
-fn regions(manifest: &Manifest) -> Vec<Region> {
+/// The partitions that have a digest.
+fn hashed(manifest: &mut Manifest) -> impl Iterator<Item = &mut PartitionFacts> {
+    let partitions = manifest.partitions.iter_mut();
+    partitions.filter(|one| one.covered == Covered::Digest)
+}
+
+/// Everything before the first partition, and everything after the last one.
+fn ends(manifest: &Manifest) -> [Region; 2] {
     let length = manifest.image.length;
     let first = manifest.partitions.first().map_or(length, |one| one.offset);
     let end = manifest
         .partitions
         .last()
         .map_or(0, |one| one.region().end());
-    let mut regions = vec![
+    [
         Region::new(0, first),
         Region::new(end, length.saturating_sub(end)),
-    ];
-    let partitions = manifest.partitions.iter();
-    regions.extend(
-        partitions
-            .filter(|one| one.covered == Covered::Digest)
-            .map(manifest::PartitionFacts::region),
-    );
-    regions
+    ]
 }
 
 /// A digest as people write it.

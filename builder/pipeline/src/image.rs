@@ -202,6 +202,10 @@ fn partition_facts(
         guid: partition.entry.guid.to_string(),
         offset: partition.offset,
         length: partition.entry.length,
+        data_length: match covered {
+            Covered::RootHash => partition.entry.length,
+            _ => 0,
+        },
         sha256: None,
         covered,
     }

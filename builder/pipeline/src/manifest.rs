@@ -6,7 +6,7 @@ use fortress_trust::Role;
 use serde::{Deserialize, Serialize};
 
 /// The format's version, for readers.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Most bytes in a manifest that is read.
 const LONGEST: usize = 64 << 20;
 
@@ -271,7 +271,10 @@ pub struct PartitionFacts {
     pub offset: u64,
     /// Length in bytes.
     pub length: u64,
-    /// SHA-256 of its bytes; none for what the root hash covers and for what is empty.
+    /// How many of its bytes, from the first one on, are data: whole pages of 4096 bytes. What follows
+    /// are zeros.
+    pub data_length: u64,
+    /// SHA-256 of its data; none for what the root hash covers and for what is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// What vouches for its bytes when there is no digest.
@@ -283,13 +286,18 @@ impl PartitionFacts {
     pub fn region(&self) -> Region {
         Region::new(self.offset, self.length)
     }
+
+    /// Where its data lies in the image.
+    pub fn data(&self) -> Region {
+        Region::new(self.offset, self.data_length)
+    }
 }
 
 /// What vouches for a partition's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Covered {
-    /// Its SHA-256.
+    /// The SHA-256 of its data.
     Digest,
     /// The root hash: all of it is under dm-verity.
     RootHash,

@@ -9,6 +9,7 @@ use crate::uefi::{self, Esp};
 use crate::verdict::{Fault, Finding, Findings, Verdict};
 use crate::volume::Partition;
 use crate::{Error, Passing, Result, compressed, root, signature, table};
+use fortress_disk::Region;
 use fortress_disk::verity::Area;
 use fortress_filesystem::ReadAt;
 use fortress_pipeline::manifest::{BootFacts, Manifest};
@@ -16,6 +17,9 @@ use fortress_progress::Observer;
 use fortress_trust::PublicKeys;
 use std::io::ErrorKind;
 use std::path::Path;
+
+/// Why bytes are wrong that are not zeros.
+const FILLED: &str = "there should be zeros";
 
 /// Verifies an image with the owner's public keys: all of it, and all that is wrong is told. Keys
 /// that are missing leave their signatures to the fingerprints in the signed manifest; the key of the
@@ -167,50 +171,42 @@ impl Judge<'_> {
         let partition = part
             .partition
             .and_then(|index| self.manifest.partitions.get(index));
-        match (part.cover, found) {
-            (_, None) => findings.add(Finding {
+        let mut damaged = |bytes: Region, reason: &str| {
+            findings.add(Finding {
                 fault: Fault::Damaged,
-                reason: "it is not all there".into(),
+                reason: reason.into(),
                 part: part.name.clone(),
-                bytes: Some(part.region.into()),
+                bytes: Some(bytes.into()),
                 belongs_to: None,
-            }),
+            });
+        };
+        match (part.cover, found) {
+            (_, None) => damaged(part.region, "it is not all there"),
             (Cover::Zeros, Some(Found::Filled(filled))) if !filled.is_empty() => {
                 if self.form == Form::Device && partition.is_some_and(is_slot_b) {
                     findings.note(format!("{} holds another version, not covered", part.name));
                     return;
                 }
-                for bytes in filled {
-                    findings.add(Finding {
-                        fault: Fault::Damaged,
-                        reason: "there should be zeros".into(),
-                        part: part.name.clone(),
-                        bytes: Some((*bytes).into()),
-                        belongs_to: None,
-                    });
-                }
+                filled.iter().for_each(|bytes| damaged(*bytes, FILLED));
             }
             (Cover::Zeros, _) => findings.right(&part.name, "zeros"),
-            (Cover::Digest(wanted), Some(Found::Digest(found))) => {
+            (Cover::Digest(wanted, length), Some(found @ Found::Digest(digest, filled))) => {
                 // What is wrong with these is told by whoever looks into them.
                 let looked_into = [HEAD, TAIL].contains(&part.name.as_str())
                     || partition.is_some_and(|one| {
                         ["esp", "boot", "boot-select"].contains(&one.purpose.as_str())
                     });
-                let tree = Some(part.region) == self.parts.tree && tree_is_bad(measured);
-                if looked_into || tree {
+                if looked_into {
                     return;
                 }
-                if wanted == *found {
+                filled.iter().for_each(|bytes| damaged(*bytes, FILLED));
+                let tree = Some(part.region) == self.parts.tree && tree_is_bad(measured);
+                if wanted != *digest && !tree {
+                    let data = Region::new(part.region.offset, length);
+                    damaged(data, "its SHA-256 is not the manifest's");
+                }
+                if found.is(part.cover) {
                     findings.right(&part.name, "SHA-256 is the manifest's");
-                } else {
-                    findings.add(Finding {
-                        fault: Fault::Damaged,
-                        reason: "its SHA-256 is not the manifest's".into(),
-                        part: part.name.clone(),
-                        bytes: Some(part.region.into()),
-                        belongs_to: None,
-                    });
                 }
             }
             _ => {}
@@ -274,10 +270,7 @@ impl Judge<'_> {
         let found = self.parts.list.iter().zip(&measured.parts);
         found
             .filter(|(one, _)| *one == part)
-            .any(|(one, found)| match (one.cover, found) {
-                (Cover::Digest(wanted), Some(Found::Digest(found))) => wanted == *found,
-                _ => false,
-            })
+            .any(|(one, found)| found.as_ref().is_some_and(|found| found.is(one.cover)))
     }
 }
 

@@ -23,8 +23,8 @@ const MOST_STRETCHES: usize = 4096;
 /// What a part was found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Its SHA-256.
-    Digest([u8; 32]),
+    /// The SHA-256 of its data, and where it is not zeros behind that.
+    Digest([u8; 32], Vec<Region>),
     /// Where it is not zeros.
     Filled(Vec<Region>),
     /// The root.
@@ -83,6 +83,18 @@ struct Work<'a> {
     stage: &'a dyn Stage,
 }
 
+impl Found {
+    /// Whether it is what it should be, by its digest.
+    pub(crate) fn is(&self, cover: Cover) -> bool {
+        match (cover, self) {
+            (Cover::Digest(wanted, _), Self::Digest(found, filled)) => {
+                wanted == *found && filled.is_empty()
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Work<'_> {
     fn part(&self, region: Region, cover: Cover) -> Result<Option<Found>> {
         if region.end() > self.length {
@@ -90,7 +102,12 @@ impl Work<'_> {
         }
         let found = match cover {
             Cover::Root => return Ok(Some(Found::Root)),
-            Cover::Digest(_) => Found::Digest(self.digest(region)?),
+            Cover::Digest(_, length) => {
+                let data = Region::new(region.offset, length);
+                let behind = Region::new(data.end(), region.length - length);
+                let (digest, filled) = rayon::join(|| self.digest(data), || self.filled(behind));
+                Found::Digest(digest?, filled?)
+            }
             Cover::Zeros => Found::Filled(self.filled(region)?),
         };
         Ok(Some(found))

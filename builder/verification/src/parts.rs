@@ -15,8 +15,8 @@ const LONGEST: u64 = 1 << 50;
 /// What a part should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cover {
-    /// Its SHA-256 is known.
-    Digest([u8; 32]),
+    /// The SHA-256 of so many bytes from its start on is known; behind them are zeros.
+    Digest([u8; 32], u64),
     /// The root: dm-verity covers it.
     Root,
     /// Zeros.
@@ -94,9 +94,18 @@ impl Parts {
             if !fits {
                 return Err(format!("partition {name} cannot be where it says"));
             }
+            let data_length = partition.data_length;
+            if data_length > partition.length || !data_length.is_multiple_of(4096) {
+                return Err(format!(
+                    "partition {name} cannot have {data_length} bytes of data"
+                ));
+            }
             if partition.offset > at {
                 let (name, cover) = match at {
-                    0 => (HEAD.to_owned(), digest(&manifest.image.head_sha256)?),
+                    0 => (
+                        HEAD.to_owned(),
+                        digest(&manifest.image.head_sha256, partition.offset)?,
+                    ),
                     _ => (format!("gap before {name}"), Cover::Zeros),
                 };
                 let region = Region::new(at, partition.offset - at);
@@ -109,14 +118,17 @@ impl Parts {
             let cover = match partition.covered {
                 Covered::Empty => Cover::Zeros,
                 Covered::RootHash => Cover::Root,
-                Covered::Digest => digest(partition.sha256.as_deref().unwrap_or_default())?,
+                Covered::Digest => {
+                    let sha256 = partition.sha256.as_deref().unwrap_or_default();
+                    digest(sha256, partition.data_length)?
+                }
             };
             parts.push(name, region, cover, Some(index));
             at = region.end();
         }
         if at < length {
             let region = Region::new(at, length - at);
-            let cover = digest(&manifest.image.tail_sha256)?;
+            let cover = digest(&manifest.image.tail_sha256, region.length)?;
             parts.push(TAIL.to_owned(), region, cover, None);
         }
         Ok(parts)
@@ -159,10 +171,10 @@ fn name_of(partition: &PartitionFacts) -> String {
     }
 }
 
-fn digest(text: &str) -> Result<Cover, String> {
+fn digest(text: &str, length: u64) -> Result<Cover, String> {
     let digest: Result<RootHash, _> = text.parse();
     match digest {
-        Ok(RootHash(digest)) => Ok(Cover::Digest(digest)),
+        Ok(RootHash(digest)) => Ok(Cover::Digest(digest, length)),
         Err(_) => Err("it lacks the SHA-256 of a part of the image".into()),
     }
 }

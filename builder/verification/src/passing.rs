@@ -9,20 +9,16 @@ use crate::subject::Form;
 use crate::trusted::Trusted;
 use crate::verdict::{Findings, Verdict};
 use fortress_disk::Region;
-use fortress_disk::data::is_zero;
 use fortress_disk::verity::PassedData;
 use fortress_pipeline::manifest::Manifest;
 use fortress_trust::PublicKeys;
 use sha2::{Digest, Sha256};
 use std::io;
-use std::thread::{self, JoinHandle};
 
 /// How much of the root is kept from its start: there lies most of what says where the rest is.
 const ROOT_START: u64 = 16 << 20;
 /// Most bytes of a hash tree that are kept: enough for a root of 4 GiB.
 const LONGEST_TREE: u64 = 32 << 20;
-/// Zeros at a part's end that are worth a thread, which hashes them beside what follows.
-const BESIDE: u64 = 8 << 20;
 /// What is hashed where an image has zeros.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
@@ -40,9 +36,7 @@ pub struct Passing<'a> {
     found: Vec<Option<Found>>,
     /// The part that passes now, and what is known of it.
     part: usize,
-    digest: Digesting,
-    /// The part whose end another thread hashes.
-    beside: Option<(usize, JoinHandle<[u8; 32]>)>,
+    digest: Sha256,
     filled: Vec<Region>,
     data: PassedData,
     tree: Vec<u8>,
@@ -75,7 +69,7 @@ impl<'a> Passing<'a> {
         let mut kept = Kept::default();
         for part in &parts.list {
             match part.cover {
-                Cover::Digest(_) if Some(part.region) != parts.tree => kept.keep(part.region),
+                Cover::Digest(..) if Some(part.region) != parts.tree => kept.keep(part.region),
                 Cover::Root => {
                     let length = part.region.length.min(ROOT_START);
                     kept.keep(Region::new(part.region.offset, length));
@@ -90,8 +84,7 @@ impl<'a> Passing<'a> {
             kept,
             found: vec![None; parts.list.len()],
             part: 0,
-            digest: Digesting::default(),
-            beside: None,
+            digest: Sha256::new(),
             filled: Vec::new(),
             data: PassedData::new(&parts.salt),
             tree: Vec::new(),
@@ -156,7 +149,6 @@ impl<'a> Passing<'a> {
     pub(crate) fn end(mut self) -> (Ended<'a>, Findings) {
         let last = std::mem::take(&mut self.pending);
         self.pages(&last);
-        self.wait();
         let verity = match (self.parts.root(), self.parts.tree, &self.parts.root_hash) {
             (Some(root), Some(tree), Some(root_hash)) if self.length >= tree.end() => Some(
                 self.data
@@ -190,7 +182,12 @@ impl<'a> Passing<'a> {
             let left = region.end() - self.position;
             let (here, rest) = bytes.split_at((bytes.len() as u64).min(left) as usize);
             match part.cover {
-                Cover::Digest(_) => self.digest.push(here),
+                Cover::Digest(_, length) => {
+                    let data = left_of(length, region, self.position).min(here.len() as u64);
+                    let (data, behind) = here.split_at(data as usize);
+                    self.digest.update(data);
+                    add_filled(&mut self.filled, behind, self.position + data.len() as u64);
+                }
                 Cover::Zeros => add_filled(&mut self.filled, here, self.position),
                 Cover::Root => self.data.push(here),
             }
@@ -216,7 +213,14 @@ impl<'a> Passing<'a> {
             let region = part.region;
             let mut here = left.min(region.end() - self.position);
             match part.cover {
-                Cover::Digest(_) => self.digest.push_zeros(here),
+                Cover::Digest(_, length) => {
+                    let mut data = left_of(length, region, self.position).min(here);
+                    while data > 0 {
+                        let zeros = &ZEROS[..data.min(ZEROS.len() as u64) as usize];
+                        self.digest.update(zeros);
+                        data -= zeros.len() as u64;
+                    }
+                }
                 Cover::Zeros => {}
                 Cover::Root => {
                     // In steps, so that looking ahead comes no later than it would with bytes.
@@ -241,40 +245,13 @@ impl<'a> Passing<'a> {
         let Some(part) = self.parts.list.get(self.part) else {
             return;
         };
-        let digest = std::mem::take(&mut self.digest);
         let filled = std::mem::take(&mut self.filled);
-        self.found[self.part] = match part.cover {
-            Cover::Digest(_) => {
-                // One thread at a time, whatever the manifest says.
-                let beside = match digest.zeros >= BESIDE {
-                    true => {
-                        self.wait();
-                        digest.beside()
-                    }
-                    false => None,
-                };
-                match beside {
-                    Some(thread) => {
-                        self.beside = Some((self.part, thread));
-                        None
-                    }
-                    None => Some(Found::Digest(digest.finish())),
-                }
-            }
-            Cover::Zeros => Some(Found::Filled(filled)),
-            Cover::Root => Some(Found::Root),
-        };
+        self.found[self.part] = Some(match part.cover {
+            Cover::Digest(..) => Found::Digest(self.digest.finalize_reset().into(), filled),
+            Cover::Zeros => Found::Filled(filled),
+            Cover::Root => Found::Root,
+        });
         self.part += 1;
-    }
-
-    /// Waits for the thread that hashes a part's end.
-    fn wait(&mut self) {
-        if let Some((part, thread)) = self.beside.take() {
-            match thread.join() {
-                Ok(digest) => self.found[part] = Some(Found::Digest(digest)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
     }
 
     /// When the root's start has passed, it says where its directories are.
@@ -288,46 +265,9 @@ impl<'a> Passing<'a> {
     }
 }
 
-/// The digest of a part. Zeros at its end wait: others may come, or its end.
-#[derive(Debug, Clone, Default)]
-struct Digesting {
-    hasher: Sha256,
-    zeros: u64,
-}
-
-impl Digesting {
-    fn push(&mut self, bytes: &[u8]) {
-        if is_zero(bytes) {
-            self.push_zeros(bytes.len() as u64);
-        } else {
-            self.take_zeros();
-            self.hasher.update(bytes);
-        }
-    }
-
-    fn push_zeros(&mut self, length: u64) {
-        self.zeros += length;
-    }
-
-    fn take_zeros(&mut self) {
-        let mut left = std::mem::take(&mut self.zeros);
-        while left > 0 {
-            let here = left.min(ZEROS.len() as u64);
-            self.hasher.update(&ZEROS[..here as usize]);
-            left -= here;
-        }
-    }
-
-    fn finish(mut self) -> [u8; 32] {
-        self.take_zeros();
-        self.hasher.finalize().into()
-    }
-
-    /// Finishes in a thread of its own, if there can be one.
-    fn beside(&self) -> Option<JoinHandle<[u8; 32]>> {
-        let digest = self.clone();
-        thread::Builder::new().spawn(move || digest.finish()).ok()
-    }
+/// How many of the `length` bytes that a region's digest covers come from a place on.
+fn left_of(length: u64, region: Region, position: u64) -> u64 {
+    length.saturating_sub(position - region.offset)
 }
 
 /// An image that has passed.

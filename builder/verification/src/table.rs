@@ -1,7 +1,7 @@
 //! The partition table: both copies, and whether they say what the manifest says.
 
-use crate::measured::{Found, Measured};
-use crate::parts::{Cover, HEAD, Parts, TAIL, is_slot_b};
+use crate::measured::Measured;
+use crate::parts::{HEAD, Parts, TAIL, is_slot_b};
 use crate::subject::Form;
 use crate::verdict::{Fault, Finding, Findings};
 use fortress_disk::Region;
@@ -143,10 +143,7 @@ fn part(parts: &Parts, measured: &Measured, name: &str) -> Judged {
         .filter(|(part, _)| part.name == name)
         .map(|(part, found)| Judged {
             region: part.region,
-            same: match (part.cover, found) {
-                (Cover::Digest(wanted), Some(Found::Digest(found))) => wanted == *found,
-                _ => false,
-            },
+            same: found.as_ref().is_some_and(|found| found.is(part.cover)),
         })
         .next()
         .unwrap_or(Judged {

@@ -22,12 +22,12 @@ fn manifest() -> Value {
     let partition = |purpose: &str, offset: u64, covered: &str| {
         json!({
             "label": purpose, "purpose": purpose, "slot": "a", "kind": "k", "guid": "g",
-            "offset": offset * MIB, "length": MIB, "covered": covered,
+            "offset": offset * MIB, "length": MIB, "data_length": MIB / 2, "covered": covered,
             "sha256": if covered == "digest" { json!(digest) } else { Value::Null },
         })
     };
     json!({
-        "format": 2, "name": "n", "version": "1", "board": "b", "base": "d",
+        "format": 3, "name": "n", "version": "1", "board": "b", "base": "d",
         "architecture": "amd64", "builder": "0", "source_date_epoch": 0,
         "recipe": { "name": "r", "sha256": digest, "files": [] },
         "lock_sha256": digest, "keys": [], "kernel": "k", "command_line": "c",
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn made_up_images_are_not_good(
-        numbers in prop::collection::vec((0usize..3, any::<bool>(), number()), 0..4),
+        numbers in prop::collection::vec((0usize..3, 0usize..3, number()), 0..4),
         length in prop::option::of(number()),
         texts in prop::collection::vec((0usize..8, "[0-9a-fx]{0,70}"), 0..3),
         bytes in prop::collection::vec((0u64..6 * MIB, any::<u64>()), 0..20),
@@ -96,8 +96,8 @@ proptest! {
         table in any::<bool>(),
     ) {
         let mut value = manifest();
-        for (partition, offset, number) in numbers {
-            let key = if offset { "offset" } else { "length" };
+        for (partition, key, number) in numbers {
+            let key = ["offset", "length", "data_length"][key];
             value["partitions"][partition][key] = json!(number);
         }
         if let Some(length) = length {

@@ -3,7 +3,7 @@
 use crate::figures::{Series, Table, Target, Unit};
 use crate::place::Place;
 use anyhow::{Context as _, Result};
-use fortress_pipeline::manifest::{Covered, Manifest};
+use fortress_pipeline::manifest::Manifest;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -51,8 +51,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
 fn covered(manifest: &Manifest) -> Vec<(u64, u64)> {
     let partitions = manifest.partitions.iter();
     partitions
-        .filter(|partition| partition.covered != Covered::Empty)
-        .map(|partition| (partition.offset, partition.length))
+        .map(|partition| (partition.offset, partition.data_length))
         .collect()
 }
 

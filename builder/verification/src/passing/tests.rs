@@ -1,13 +1,14 @@
 //! Zeros that are told and zeros that pass are the same.
 
 use super::*;
+use fortress_disk::data::is_zero;
 use fortress_trust::{KeySet, NewKeys};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 
 const MIB: u64 = 1 << 20;
-/// Its first partition is long enough for a thread that hashes zeros.
+/// Its first partition has room behind its data.
 const LENGTH: u64 = 20 * MIB;
 
 fn manifest() -> Manifest {
@@ -16,11 +17,12 @@ fn manifest() -> Manifest {
         json!({
             "label": purpose, "purpose": purpose, "slot": slot, "kind": "k", "guid": "g",
             "offset": offset * MIB, "length": length * MIB, "covered": covered,
+            "data_length": if covered == "digest" { (length - length / 3) * MIB } else { 0 },
             "sha256": if covered == "digest" { json!(digest) } else { Value::Null },
         })
     };
     let value = json!({
-        "format": 2, "name": "n", "version": "1", "board": "b", "base": "d",
+        "format": 3, "name": "n", "version": "1", "board": "b", "base": "d",
         "architecture": "amd64", "builder": "0", "source_date_epoch": 0,
         "recipe": { "name": "r", "sha256": digest, "files": [] },
         "lock_sha256": digest, "keys": [], "kernel": "k", "command_line": "c",
@@ -71,12 +73,16 @@ fn assert_found(passing: Passing<'_>, image: &[u8], whole: &[Option<Found>]) {
     let (ended, _) = passing.end();
     assert_eq!(ended.measured.parts, whole);
     assert_eq!(ended.length, image.len() as u64);
+    let bytes = |region: Region| &image[region.offset as usize..region.end() as usize];
     for (part, found) in parts.iter().zip(whole) {
-        if let Cover::Digest(_) = part.cover {
-            assert_eq!(*found, Some(Found::Digest(digest(image, part.region))));
+        if let Cover::Digest(_, length) = part.cover {
+            let data = Region::new(part.region.offset, length);
+            let mut filled = Vec::new();
+            let behind = Region::new(data.end(), part.region.length - length);
+            add_filled(&mut filled, bytes(behind), data.end());
+            assert_eq!(*found, Some(Found::Digest(digest(image, data), filled)));
         }
     }
-    let bytes = |region: Region| &image[region.offset as usize..region.end() as usize];
     assert!(tree == bytes(Region::new(14 * MIB, MIB)));
     let mut root = PassedData::new(&salt);
     root.push(bytes(Region::new(11 * MIB, 3 * MIB)));
@@ -135,7 +141,7 @@ fn bytes_after_the_last_are_only_counted() {
     let (ended, _) = passing.end();
     assert_eq!(ended.length, LENGTH + MIB + 5);
     let zeros = vec![0; LENGTH as usize];
-    let esp = Found::Digest(digest(&zeros, Region::new(MIB, 10 * MIB)));
+    let esp = Found::Digest(digest(&zeros, Region::new(MIB, 7 * MIB)), Vec::new());
     assert!(ended.measured.parts.contains(&Some(esp)));
     assert!(ended.measured.parts.iter().all(Option::is_some));
 }
