@@ -30,7 +30,7 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         let test = RaspberryPiTest {
             common: boot::test(&image, &manifest, &work)?,
             situation: Situation::new(Board::Pi5),
-            device_tree: device_tree.clone(),
+            device_tree: Some(device_tree.clone()),
             machines: vec![machine],
             reboot: None,
         };
@@ -87,7 +87,7 @@ fn alone(test: &RaspberryPiTest, machine: Machine, kernel: &Path) -> BootTest {
         kernel: kernel.to_owned(),
         initrd: None,
         command_line: String::new(),
-        device_tree: pi.then(|| test.device_tree.clone()),
+        device_tree: test.device_tree.clone().filter(|_| pi),
     };
     alone
 }
