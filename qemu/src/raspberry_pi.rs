@@ -10,6 +10,7 @@
 //! `rpi-eeprom-digest` for the form of `boot.sig`.
 
 mod configuration;
+mod device_tree;
 mod fat;
 mod kernel;
 mod partitions;
@@ -127,8 +128,7 @@ pub struct Started {
     pub kernel: PathBuf,
     /// The initrd.
     pub initrd: Option<PathBuf>,
-    /// The board's device tree, overlays not applied. No machine of QEMU's is this board: it is for
-    /// those who want to look at it.
+    /// The board's device tree, overlays not applied. QEMU's Raspberry Pi 4 starts with a changed copy.
     pub device_tree: PathBuf,
     /// The overlays that the firmware would apply, in their order.
     pub overlays: Vec<PathBuf>,

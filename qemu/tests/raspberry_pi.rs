@@ -5,7 +5,11 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use fortress_qemu::raspberry_pi::{Board, Refusal, Situation, Started, resolve};
+use fortress_progress::Silent;
+use fortress_qemu::raspberry_pi::{
+    Board, FirmwareOutcome, RaspberryPiTest, Refusal, Situation, Started, resolve,
+};
+use fortress_qemu::{BootTest, Machine, Verdict};
 use proptest::prelude::*;
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey;
@@ -545,4 +549,38 @@ fn changed_bytes_never_panic() {
             file.write_all_at(&bytes[*at as usize..=*at as usize], *at).unwrap();
         }
     });
+}
+
+#[test]
+fn a_raspberry_pi_4_is_started_for_no_other_board_and_not_with_what_is_no_device_tree() {
+    let bench = Bench::new();
+    let pi4 = Files::of_a_pi5()
+        .with("config.txt", "kernel=vmlinuz\n")
+        .with("start4.elf", "firmware")
+        .with("fixup4.dat", "its memory map")
+        .with("bcm2711-rpi-4-b.dtb", "a device tree");
+    let card = bench.usual(true, &pi4);
+    let test = |board| {
+        let test = RaspberryPiTest {
+            common: BootTest::new(&card, bench.path("work")),
+            situation: Situation::new(board),
+            device_tree: None,
+            machines: vec![Machine::RaspberryPi4],
+            reboot: None,
+        };
+        fortress_qemu::raspberry_pi::run(&test, &Silent)
+    };
+    let error = test(Board::Pi5).unwrap_err().to_string();
+    assert!(error.contains("stands in for no other board"), "{error}");
+    let report = test(Board::Pi4).unwrap();
+    assert!(
+        matches!(report.firmware, FirmwareOutcome::Started(_)),
+        "{report}"
+    );
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+    assert_eq!(
+        report.summary,
+        "raspi4b: the board's device tree cannot be read: it breaks off"
+    );
+    assert!(report.machines.is_empty());
 }

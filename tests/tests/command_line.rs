@@ -269,6 +269,15 @@ fn json_is_json_to_the_last_line() {
     let manifest = fs::read_to_string(result["manifest"].as_str().unwrap()).unwrap();
     assert_eq!(result["root_hash"], json(&manifest)["root_hash"]);
 
+    // A machine that is another board is refused before anything is started.
+    let named = image.to_str().unwrap();
+    let ran = Program::new(&["test", named, "--machine", "virt"]).run();
+    let said = ran.refusal(13);
+    assert!(
+        said.contains("board \"x86\"\nhint: leave --machine away"),
+        "{said}"
+    );
+
     let ran = run("plan --board x87 --json");
     assert_eq!((ran.code, ran.output.as_str()), (3, ""));
     let said = json(&ran.errors);

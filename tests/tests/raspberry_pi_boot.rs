@@ -187,7 +187,7 @@ fn boot(
     let mut test = RaspberryPiTest {
         common,
         situation: situation(test_keys()),
-        device_tree: image.device_tree(&folder),
+        device_tree: Some(image.device_tree(&folder)),
         machines: machines.to_vec(),
         reboot: None,
     };
@@ -292,6 +292,13 @@ fn refusals(image: &Image, folder: &Path) {
     let ran = Program::new(&["test", copy.path.to_str().unwrap()]).run();
     assert_eq!(ran.code, 10, "{ran:?}");
     assert!(ran.output.contains("the board would not start"), "{ran:?}");
+    // And names no machine that is another board.
+    let ran = Program::new(&["test", copy.path.to_str().unwrap(), "--machine", "raspi4b"]).run();
+    let said = ran.refusal(13);
+    assert!(
+        said.contains("cannot stand in for a Raspberry Pi 5\nhint: "),
+        "{said}"
+    );
 }
 
 /// Puts another image's slot A into this one's slot B, as an update will.

@@ -83,6 +83,9 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// The board's device tree is damaged.
+    #[error("the board's device tree cannot be read: {0}")]
+    DeviceTree(&'static str),
     /// `boot.sig` does not vouch for `boot.img`.
     #[error("the board takes only what its owner signed, and {0}")]
     Signature(String),

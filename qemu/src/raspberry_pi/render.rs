@@ -69,6 +69,12 @@ impl fmt::Display for RaspberryPiReport {
                 "added",
                 &format!("{}, to the command line", machine.added),
             )?;
+            if !machine.changed.is_empty() {
+                field(out, "changed", "in a copy of the board's device tree")?;
+            }
+            for line in &machine.changed {
+                writeln!(out, "    {}", plain(line))?;
+            }
             match machine.report.verdict {
                 // Its first lines are above.
                 Verdict::Passed => {

@@ -1,14 +1,16 @@
-//! A boot of the Raspberry Pi 5's image on the machines that stand in for it, beside its kernel's alone.
+//! Boots of the Raspberry Pi 5's image on the machines that stand in for it, beside its kernel's alone.
 
 use crate::boot;
 use crate::figures::{Series, Table, Target, Unit};
 use crate::place::Place;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fortress_package::{Archive, Options, unpack};
 use fortress_pipeline::manifest::Manifest;
 use fortress_progress::Silent;
 use fortress_qemu::raspberry_pi::{Board, FirmwareOutcome, RaspberryPiTest, Situation, run};
-use fortress_qemu::{Architecture, BootTest, DiskInterface, Firmware, Machine, bare_kernel};
+use fortress_qemu::{
+    Architecture, Boot, BootTest, DiskInterface, Firmware, Machine, RebootBy, bare_kernel,
+};
 use fortress_tree::{Spool, Tree, TreePath};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -30,10 +32,12 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
         let test = RaspberryPiTest {
             common: boot::test(&image, &manifest, &work)?,
             situation: Situation::new(Board::Pi5),
-            device_tree: device_tree.clone(),
+            device_tree: Some(device_tree.clone()),
             machines: vec![machine],
-            reboot: None,
+            // The first boot makes the state; the second one is what a board does from then on.
+            reboot: Some(RebootBy::Reset),
         };
+        let mut first = Series::default();
         let mut bare = Series::default();
         let mut report = Series::default();
         for round in 1..=rounds {
@@ -45,16 +49,31 @@ pub(crate) fn measure(place: &Place, rounds: usize, table: &mut Table) -> Result
             };
             let alone = alone(&test, machine, &started.kernel);
             bare.time(bare_kernel(&started.kernel, "", &alone, &Silent)?.time);
-            let boots = result.machines.first().map(|machine| &machine.report.boots);
-            let health = boots
-                .and_then(|boots| boots.first())
-                .and_then(|boot| boot.health.as_ref());
-            let times = health.context("the boot gave no report")?.times;
-            report.time(Duration::from_millis(times.report));
+            let boots = result
+                .machines
+                .first()
+                .map(|own| own.report.boots.as_slice());
+            let Some([one, two]) = boots else {
+                bail!("the machine did not boot twice: {result}");
+            };
+            let time = |boot: &Boot| {
+                let health = boot.health.as_ref().context("a boot gave no report")?;
+                Ok::<_, anyhow::Error>(Duration::from_millis(health.times.report))
+            };
+            first.time(time(one)?);
+            report.time(time(two)?);
         }
         table.add(
             &format!("Kernel {} alone on {name}, to its panic", manifest.kernel),
             &bare,
+            Unit::Seconds,
+            Target::None,
+        );
+        table.add(
+            &format!(
+                "Raspberry Pi image's first boot on {name}, which makes the state, to the report"
+            ),
+            &first,
             Unit::Seconds,
             Target::None,
         );
@@ -87,7 +106,7 @@ fn alone(test: &RaspberryPiTest, machine: Machine, kernel: &Path) -> BootTest {
         kernel: kernel.to_owned(),
         initrd: None,
         command_line: String::new(),
-        device_tree: pi.then(|| test.device_tree.clone()),
+        device_tree: test.device_tree.clone().filter(|_| pi),
     };
     alone
 }

@@ -18,7 +18,7 @@ use fortress_qemu::{
 };
 use fortress_recipe::Plan;
 use fortress_trust::{KeySet, PublicKeys};
-use raspberry_pi::BoardOption;
+use raspberry_pi::{BoardOption, MachineOption};
 use serde::Serialize;
 use std::fmt;
 use std::os::unix::fs::FileExt;
@@ -44,20 +44,24 @@ pub(crate) struct Options {
 }
 
 /// How an image is booted.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct BootOptions {
     /// Where logs go [default: beside the image, with the ending .boot]
     #[arg(long, value_name = "FOLDER")]
     work: Option<PathBuf>,
-    /// Seconds that one boot may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    timeout: u64,
+    /// Seconds that one boot may take [default: 600, and 1800 with --machine raspi4b]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
     /// Boot once only
     #[arg(long)]
     once: bool,
     /// The Raspberry Pi whose firmware is played [default: the image's own board]
     #[arg(long, value_name = "BOARD", value_enum)]
     board: Option<BoardOption>,
+    /// A machine that stands in for a Raspberry Pi; can be given more than once [default: raspi3b and
+    /// virt]
+    #[arg(long = "machine", value_name = "MACHINE", value_enum)]
+    machines: Vec<MachineOption>,
     /// Flip a byte of the root partition in the machine's overlay, and expect that it is caught
     #[arg(long)]
     tamper: bool,
@@ -73,22 +77,6 @@ pub(crate) struct BootOptions {
     /// Put the machine's console on this terminal; Ctrl-] ends it
     #[arg(long)]
     interactive: bool,
-}
-
-impl Default for BootOptions {
-    fn default() -> Self {
-        Self {
-            work: None,
-            timeout: 600,
-            once: false,
-            board: None,
-            tamper: false,
-            no_secure_boot: false,
-            no_tpm: false,
-            keep: false,
-            interactive: false,
-        }
-    }
 }
 
 pub(crate) fn run(options: &Options, global: &Global) -> Result<ExitCode> {
@@ -220,6 +208,18 @@ pub(crate) fn boot(
     keys: Option<&PublicKeys>,
     observer: &dyn Observer,
 ) -> Result<Tested> {
+    let raspberry_pi = matches!(manifest.boot, BootFacts::RaspberryPi(_));
+    if !raspberry_pi && !options.machines.is_empty() {
+        return Err(Said {
+            code: fortress_qemu::Error::EXIT_CODE,
+            message: format!(
+                "--machine names what stands in for a Raspberry Pi, and this image is for board {:?}",
+                manifest.board
+            ),
+            hint: Some("leave --machine away: this board has one machine".to_owned()),
+        }
+        .into());
+    }
     let work = options
         .work
         .clone()
@@ -227,7 +227,9 @@ pub(crate) fn boot(
     let machine = &manifest.machine;
     let mut test = BootTest::new(image, work);
     test.architecture = architecture(&manifest.architecture)?;
-    test.timeout = Duration::from_secs(options.timeout);
+    if let Some(seconds) = options.timeout {
+        test.timeout = Duration::from_secs(seconds);
+    }
     test.memory = u32::try_from(machine.memory >> 20).unwrap_or(u32::MAX);
     test.processors = machine.processors;
     test.disk = match machine.disk.as_str() {
@@ -258,9 +260,8 @@ pub(crate) fn boot(
         secure(&mut test, facts, options, observer);
         test.command_line = Some(manifest.command_line.clone());
     }
-    if let BootFacts::RaspberryPi(_) = manifest.boot {
-        let (board, once) = (options.board, options.once);
-        let report = raspberry_pi::boot(test, manifest, board, once, keys, observer)?;
+    if raspberry_pi {
+        let report = raspberry_pi::boot(test, manifest, options, keys, observer)?;
         return Ok(Tested::RaspberryPi(Box::new(report)));
     }
     Ok(Tested::Machine(Box::new(fortress_qemu::run(

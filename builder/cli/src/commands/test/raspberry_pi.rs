@@ -1,6 +1,7 @@
 //! The boot test of images for Raspberry Pis.
 
-use super::impossible;
+use super::{BootOptions, impossible};
+use crate::failure::Said;
 use anyhow::{Context as _, Result};
 use fortress_filesystem::ext4::{self, BlockOwner};
 use fortress_filesystem::fat::{self, FatKind, FatOptions};
@@ -15,6 +16,7 @@ use fortress_trust::{PublicKeys, Role};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The device tree of QEMU's Raspberry Pi 3, which the kernel's package brings.
 const DEVICE_TREE: &str = "bcm2837-rpi-3-b.dtb";
@@ -32,6 +34,30 @@ pub(crate) enum BoardOption {
     Pi5,
 }
 
+/// A machine of QEMU's that stands in for a Raspberry Pi.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MachineOption {
+    /// Raspberry Pi 3, with the image as its SD card
+    Raspi3b,
+    /// Raspberry Pi 4, with the image as its SD card, started once; for a 'pi4' alone, and slow
+    Raspi4b,
+    /// QEMU's own arm64 machine, with a network
+    Virt,
+}
+
+impl MachineOption {
+    fn machine(self) -> Machine {
+        match self {
+            Self::Raspi3b => Machine::RaspberryPi3,
+            Self::Raspi4b => Machine::RaspberryPi4,
+            Self::Virt => Machine::Usual,
+        }
+    }
+}
+
+/// How long a start of QEMU's Raspberry Pi 4 may take, which is the slowest, unless it is said.
+const LONGEST_START: Duration = Duration::from_secs(1800);
+
 /// The label of a stick that keys of states are put on (docs/state.md).
 const STICK: &str = "FORTRESSKEY";
 /// Its size in bytes.
@@ -41,12 +67,11 @@ const STICK_SIZE: u64 = 40 << 20;
 pub(super) fn boot(
     mut common: BootTest,
     manifest: &Manifest,
-    board: Option<BoardOption>,
-    once: bool,
+    options: &BootOptions,
     keys: Option<&PublicKeys>,
     observer: &dyn Observer,
 ) -> Result<RaspberryPiReport> {
-    let board = match (board, manifest.board.as_str()) {
+    let board = match (options.board, manifest.board.as_str()) {
         (Some(BoardOption::Pi4), _) | (None, "pi4") => Board::Pi4,
         (Some(BoardOption::Pi5), _) | (None, "pi5") => Board::Pi5,
         (None, other) => {
@@ -56,22 +81,57 @@ pub(super) fn boot(
             )));
         }
     };
+    let machines = machines(&options.machines, board)?;
+    if machines.contains(&Machine::RaspberryPi4) && options.timeout.is_none() {
+        common.timeout = LONGEST_START;
+    }
     let mut situation = Situation::new(board);
     situation.owner = owner(manifest, keys, observer)?;
     let folder = &common.work_folder;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
-    let device_tree = device_tree(&common.image, manifest, folder)?;
+    let device_tree = machines
+        .contains(&Machine::RaspberryPi3)
+        .then(|| device_tree(&common.image, manifest, folder))
+        .transpose()?;
     let stick = stick(folder)?;
     common.drives.push(stick);
     let test = RaspberryPiTest {
         common,
         situation,
         device_tree,
-        machines: vec![Machine::RaspberryPi3, Machine::Usual],
-        reboot: (!once).then_some(RebootBy::Reset),
+        machines,
+        reboot: (!options.once).then_some(RebootBy::Reset),
     };
     Ok(raspberry_pi::run(&test, observer)?)
+}
+
+/// The machines that are started, in their order.
+fn machines(asked: &[MachineOption], board: Board) -> Result<Vec<Machine>> {
+    if asked.is_empty() {
+        return Ok(vec![Machine::RaspberryPi3, Machine::Usual]);
+    }
+    if asked.contains(&MachineOption::Raspi4b) && board != Board::Pi4 {
+        return Err(Said {
+            code: fortress_qemu::Error::EXIT_CODE,
+            message: format!(
+                "raspi4b is a Raspberry Pi 4, and cannot stand in for a {}",
+                board.name()
+            ),
+            hint: Some(
+                "leave --machine raspi4b away, or test an image that was built with --board pi4"
+                    .to_owned(),
+            ),
+        }
+        .into());
+    }
+    let mut machines = Vec::new();
+    for machine in asked.iter().map(|own| own.machine()) {
+        if !machines.contains(&machine) {
+            machines.push(machine);
+        }
+    }
+    Ok(machines)
 }
 
 /// The key that is in the board's EEPROM: the owner's, if it is the one that the image was made for.
