@@ -105,6 +105,30 @@ fn crates_use_only_what_stands_above_them() {
     assert_eq!(rows.len(), folders.count());
 }
 
+#[test]
+fn every_fuzz_target_is_told_of() {
+    let manifest: Table = read("tests/fuzz/Cargo.toml").parse().unwrap();
+    let text = |value: &toml::Value, key: &str| value[key].as_str().unwrap().to_owned();
+    let targets: BTreeSet<String> = manifest["bin"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| {
+            let name = text(target, "name");
+            assert_eq!(text(target, "path"), format!("fuzz_targets/{name}.rs"));
+            name
+        })
+        .collect();
+    let files = fs::read_dir(project_folder().join("tests/fuzz/fuzz_targets")).unwrap();
+    assert_eq!(targets.len(), files.count());
+    let rows = rows(&read("docs/fuzzing.md"), "## Targets");
+    let told: BTreeSet<String> = rows
+        .iter()
+        .map(|row| row[0].trim_matches('`').to_owned())
+        .collect();
+    assert_eq!(targets, told);
+}
+
 /// The Markdown files of the project.
 fn documents() -> Vec<String> {
     let mut documents = vec![

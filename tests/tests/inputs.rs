@@ -6,8 +6,8 @@
 //! boots, for the packages in this archive are Debian's.
 
 use fortress_tests::{
-    FixturePackage, Oracle, Program, Ran, UbuntuProject, bench_lock, bench_reference, names,
-    target_folder,
+    FixturePackage, Oracle, Program, Ran, UbuntuProject, bench_arguments, bench_bytes, bench_lock,
+    bench_reference, names, store_of_downloads, target_folder,
 };
 use serde_json::Value;
 use std::fs;
@@ -164,7 +164,12 @@ fn a_package_that_has_left_the_mirror() {
 #[test]
 fn offline_with_nothing_in_the_store() {
     let ubuntu = UbuntuProject::new().with_empty_packages();
-    let said = run(&ubuntu, "image", &["--offline"]).refusal(4);
+    let mut arguments = without_mirrors(&ubuntu, "image");
+    arguments.push("--offline".into());
+    let without_network = ["unshare", "--net"];
+    let said = Program::under(&without_network, &arguments)
+        .run()
+        .refusal(4);
     assert!(
         said.contains("offline: the store remembers no index"),
         "{said}"
@@ -173,12 +178,10 @@ fn offline_with_nothing_in_the_store() {
         said.contains("\nhint: build once with the network"),
         "{said}"
     );
-    // With a lock, it is the packages that are missing, and all of them are named. (A mirror that
-    // is a folder would do: it is no network.)
-    run(&ubuntu, "lock", &[]).success();
-    let mut arguments = without_mirrors(&ubuntu, "image");
-    arguments.push("--offline".into());
-    let said = Program::under(&["unshare", "--net"], &arguments)
+    // With a lock, it is the packages that are missing, and all of them are named. A mirror that
+    // is a folder is no network.
+    run(&ubuntu, "lock", &["--offline"]).success();
+    let said = Program::under(&without_network, &arguments)
         .run()
         .refusal(4);
     assert!(
@@ -191,8 +194,38 @@ fn offline_with_nothing_in_the_store() {
     );
     // The index is remembered now, so that a new lock needs no network.
     fs::remove_file(ubuntu.lock()).unwrap();
-    run(&ubuntu, "lock", &["--offline"]).success();
+    arguments[0] = "lock".into();
+    Program::under(&without_network, &arguments).run().success();
     assert_eq!(version(&lock_text(&ubuntu), "tool"), "1.0");
+}
+
+#[test]
+fn a_store_that_can_only_be_read() {
+    const SCRIPT: &str = r#"mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@""#;
+    let folder = || tempfile::tempdir_in(target_folder()).unwrap();
+    let (output, temporary, store) = (folder(), folder(), store_of_downloads());
+    let build = || {
+        let path = store.path().to_str().unwrap();
+        let starter = ["unshare", "--mount", "sh", "-euc", SCRIPT, path];
+        Program::under(&starter, &bench_arguments(output.path()))
+            .variable("FORTRESS_STORE", path)
+            .variable("TMPDIR", temporary.path())
+            .run()
+    };
+    let ran = build();
+    assert!(ran.errors.contains("can only be read"), "{ran:?}");
+    ran.success();
+    assert_eq!(bench_bytes(output.path()), *bench_reference());
+    assert_eq!(names(&store.path().join("derived")), [""; 0]);
+    assert_eq!(names(temporary.path()), [""; 0]);
+
+    // Nothing can be downloaded into it.
+    fs::remove_dir_all(store.path().join("blobs")).unwrap();
+    fs::create_dir(store.path().join("blobs")).unwrap();
+    let said = build().refusal(4);
+    assert!(said.contains("cannot add to the store"), "{said}");
+    assert!(said.contains("\nhint: "), "{said}");
+    assert!(said.contains("--store"), "{said}");
 }
 
 #[test]

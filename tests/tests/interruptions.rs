@@ -2,7 +2,7 @@
 //! and nothing that spoils the next build; builds at the same time do not disturb each other.
 
 use fortress_tests::{
-    Program, Ran, bench_arguments, bench_bytes, bench_names, bench_reference, names,
+    BENCH_IMAGE, Program, Ran, bench_arguments, bench_bytes, bench_names, bench_reference, names,
     store_of_downloads, strangers_keys, target_folder,
 };
 use std::io::{BufRead, BufReader, Read};
@@ -41,13 +41,27 @@ fn at_stage(mut child: Child, stage: &str, name: &str) -> Ran {
     ran
 }
 
+/// Files that are hidden away as unfinished, and those that are not.
+#[track_caller]
+fn unfinished_and_whole(folder: &Path) -> (Vec<String>, Vec<String>) {
+    let is_partial = |name: &String| name.starts_with('.') && name.ends_with(".fortress.partial");
+    names(folder).into_iter().partition(is_partial)
+}
+
 /// Files that are not hidden away as unfinished.
 #[track_caller]
 fn whole(folder: &Path) -> Vec<String> {
-    let is_partial = |name: &String| name.starts_with('.') && name.ends_with(".partial");
-    let mut names = names(folder);
-    names.retain(|name| !is_partial(name));
-    names
+    unfinished_and_whole(folder).1
+}
+
+/// Kills builds into a folder while they write the image, until one was slow enough.
+#[track_caller]
+fn kill_while_writing(output: &Path, store: &Path) {
+    let killed = (0..20).any(|_| {
+        let child = start(output, store);
+        at_stage(child, "write the root", "KILL").code == -1
+    });
+    assert!(killed, "it was always faster");
 }
 
 #[test]
@@ -82,11 +96,7 @@ fn a_killed_build_spoils_nothing() {
     assert_eq!(bench_bytes(output.path()), *bench_reference());
 
     // While the image is written. An earlier one is there, and stays there whole.
-    let killed = (0..20).any(|_| {
-        let child = start(output.path(), store.path());
-        at_stage(child, "write the root", "KILL").code == -1
-    });
-    assert!(killed, "it was always faster");
+    kill_while_writing(output.path(), store.path());
     assert_eq!(whole(output.path()), bench_names());
     assert_eq!(bench_bytes(output.path()), *bench_reference());
     let verify = ["store", "verify", "--store", store.path().to_str().unwrap()];
@@ -95,6 +105,35 @@ fn a_killed_build_spoils_nothing() {
     assert_eq!(bench_bytes(output.path()), *bench_reference());
     // What the killed one left went with it.
     assert_eq!(names(output.path()), bench_names());
+}
+
+#[test]
+fn what_killed_ones_left_goes_whatever_is_made_next() {
+    let (output, store) = (folder(), store_of_downloads());
+    Ran::of(start(output.path(), store.path())).success();
+    kill_while_writing(output.path(), store.path());
+    let (unfinished, whole) = unfinished_and_whole(output.path());
+    assert_eq!(unfinished.len(), 1, "{unfinished:?}");
+    let prefix = format!(".{BENCH_IMAGE}.");
+    assert!(unfinished[0].starts_with(&prefix), "{unfinished:?}");
+    assert_eq!(whole, bench_names());
+
+    // A copy to hand out: it takes away what the build left, and is killed itself.
+    let image = output.path().join(BENCH_IMAGE);
+    let pack = ["pack", image.to_str().unwrap(), "xz"];
+    let ran = at_stage(Program::new(&pack).start(), "compress (xz)", "KILL");
+    assert_eq!(ran.code, -1, "{ran:?}");
+    let (unfinished, whole) = unfinished_and_whole(output.path());
+    assert_eq!(unfinished.len(), 1, "{unfinished:?}");
+    assert!(unfinished[0].contains(".img.xz."), "{unfinished:?}");
+    assert_eq!(whole, bench_names());
+
+    // A build of another version.
+    let mut arguments = bench_arguments(output.path());
+    arguments.extend(["--set".to_owned(), "version=2".to_owned()]);
+    let build = Program::new(&arguments).variable("FORTRESS_STORE", store.path());
+    Ran::of(build.start()).success();
+    assert_eq!(unfinished_and_whole(output.path()).0, [""; 0]);
 }
 
 #[test]

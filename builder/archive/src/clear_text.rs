@@ -1,7 +1,7 @@
 //! The cleartext signature framework (RFC 9580, section 7), read strictly: what is returned is
 //! what the signatures cover, and nothing else of the document is ever looked at.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
 use pgp::armor::Dearmor;
 use pgp::packet::{Packet, PacketParser, Signature};
@@ -94,12 +94,23 @@ pub(crate) fn parse(document: &[u8]) -> Result<ClearText, String> {
     })
 }
 
+/// The packets in an armour. All of them are read at once, and nothing after an error: a reader that is
+/// asked again then panics.
+pub(crate) fn packets(armour: &str) -> Result<Vec<u8>, String> {
+    let mut dearmor = Dearmor::new(armour.as_bytes());
+    dearmor.read_header().map_err(|error| error.to_string())?;
+    let mut packets = Vec::new();
+    match dearmor.read_to_end(&mut packets) {
+        Ok(_) => Ok(packets),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn signatures(armour: &str) -> Result<Vec<Signature>, String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("its signatures are damaged: {error}");
-    let mut dearmor = Dearmor::new(armour.as_bytes());
-    dearmor.read_header().map_err(|error| unreadable(&error))?;
+    let packets = packets(armour).map_err(|error| unreadable(&error))?;
     let mut signatures = Vec::new();
-    for packet in PacketParser::new(BufReader::new(dearmor)) {
+    for packet in PacketParser::new(BufReader::new(&packets[..])) {
         match packet {
             Ok(Packet::Signature(signature)) if signatures.len() < SIGNATURES => {
                 signatures.push(signature);

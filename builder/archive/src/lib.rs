@@ -51,3 +51,4 @@ pub use lock::{Change, ChangeKind, Lock, LockedPackage, LockedSuite, Snapshot};
 pub use openpgp::{Fault, Keyring, Refusal, Verified};
 pub use resolve::{Excluded, LeftOut, Request, Resolution, resolve};
 pub use source::{LoadOptions, Source};
+pub use time::to_rfc3339;

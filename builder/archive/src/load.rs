@@ -171,25 +171,15 @@ fn suite(
         },
     };
     let remembered = store.recall(&memory_key(source)).map_err(fetch_error)?;
-    if options.offline {
-        let document = remembered.ok_or_else(|| Error::NotRemembered {
-            source_name: source.name.clone(),
-            suite: source.suite.clone(),
-        })?;
-        return judge(
-            source,
-            &keys,
-            &document,
-            "the store",
-            options,
-            source.mirrors.clone(),
-        );
-    }
+    // A folder of this machine is no network.
+    let may_ask = |mirror: &str| !options.offline || mirror.starts_with("file:");
+    let mirrors = source.mirrors.iter().enumerate();
+    let asked: Vec<(usize, &String)> = mirrors.filter(|(_, mirror)| may_ask(mirror)).collect();
     let mut first_error = None;
-    for (position, mirror) in source.mirrors.iter().enumerate() {
+    for (number, (position, mirror)) in asked.iter().enumerate() {
         let place = format!("{mirror}/dists/{}/InRelease", source.suite);
         let mut mirrors = source.mirrors.clone();
-        mirrors.swap(0, position);
+        mirrors.swap(0, *position);
         let document = client.get(&place, RELEASE, observer).map_err(fetch_error);
         let judged = document.and_then(|document| {
             let suite = judge(source, &keys, &document, &place, options, mirrors)?;
@@ -221,17 +211,27 @@ fn suite(
             }
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => {
-                if position + 1 < source.mirrors.len() {
+                if number + 1 < asked.len() {
                     observer.warn(&format!("{error}; trying the next mirror"));
                 }
                 first_error.get_or_insert(error);
             }
         }
     }
-    Err(first_error.unwrap_or(Error::NoMirror {
-        source_name: source.name.clone(),
-        suite: source.suite.clone(),
-    }))
+    let (source_name, suite) = (source.name.clone(), source.suite.clone());
+    if !options.offline {
+        return Err(first_error.unwrap_or(Error::NoMirror { source_name, suite }));
+    }
+    let Some(document) = remembered else {
+        return Err(first_error.unwrap_or(Error::NotRemembered { source_name, suite }));
+    };
+    if let Some(error) = first_error {
+        observer.warn(&format!(
+            "{error}; the index that the store remembers is taken"
+        ));
+    }
+    let mirrors = source.mirrors.clone();
+    judge(source, &keys, &document, "the store", options, mirrors)
 }
 
 /// The date of the signed index that the store remembers, if it is newer than this one.

@@ -210,8 +210,10 @@ fn parse_ring(ring: &[u8]) -> Vec<SignedPublicKey> {
     match std::str::from_utf8(ring) {
         Ok(text) if text.contains(BEGIN) => {
             for block in text.split(BEGIN).skip(1) {
-                let block = format!("{BEGIN}{block}");
-                if let Ok((found, _)) = SignedPublicKey::from_string_many(&block) {
+                let packets = clear_text::packets(&format!("{BEGIN}{block}"));
+                if let Ok(packets) = packets
+                    && let Ok(found) = SignedPublicKey::from_bytes_many(&packets[..])
+                {
                     keys.extend(found.flatten());
                 }
             }
@@ -475,4 +477,26 @@ fn subkey_may_sign(
     holds(back, &subkey.key, now).map_err(|_| Fault::KeyUnbound)?;
     back.verify_primary_key_binding(&subkey.key, primary)
         .map_err(|_| Fault::KeyUnbound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a key file that is cut off, or otherwise no whole armour, made rPGP's reader
+    /// panic, since it is asked again after it has said that something is wrong.
+    #[test]
+    fn damaged_armour_holds_no_key() {
+        let name = "../../keys/archive/debian-archive-trixie-stable.asc";
+        let whole = std::fs::read_to_string(name).unwrap();
+        assert_eq!(Keyring::parse(&[&whole]).unwrap().fingerprints().len(), 1);
+        for end in (0..whole.trim_end().len()).step_by(7) {
+            assert!(Keyring::parse(&[&whole[..end]]).is_err(), "{end}");
+        }
+        for at in (40..whole.len()).step_by(101) {
+            let mut damaged = whole.clone().into_bytes();
+            damaged[at] = b'!';
+            let _ = Keyring::parse(&[damaged]);
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub struct Source {
 pub struct LoadOptions {
     /// The time against which keys, signatures and Valid-Until are judged, in seconds since 1970.
     pub now: i64,
-    /// Take the indexes that the store remembers, and touch no network.
+    /// Touch no network: take indexes from mirrors that are folders (`file://`), else those that the
+    /// store remembers.
     pub offline: bool,
 }

@@ -81,8 +81,8 @@ pub(crate) fn parse_release_date(text: &str) -> Option<i64> {
     sound.then(|| seconds((year, month, day), time)).flatten()
 }
 
-/// RFC 3339: `2025-11-15T10:12:13Z`.
-pub(crate) fn to_rfc3339(time: i64) -> String {
+/// Seconds since 1970 as RFC 3339 has them, in UTC: `2025-11-15T10:12:13Z`.
+pub fn to_rfc3339(time: i64) -> String {
     let (year, month, day) = date_from_days(time.div_euclid(86_400));
     let second = time.rem_euclid(86_400);
     format!(
@@ -131,6 +131,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse_release_date(text), time, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        // By `date -u -d @SECONDS +%FT%TZ`.
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (4_354_819_199, "2107-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(to_rfc3339(seconds), expected);
         }
     }
 

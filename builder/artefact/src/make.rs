@@ -2,11 +2,11 @@
 
 use crate::compress::{self, Digests};
 use crate::{Error, Result, block_map, list};
+use fortress_disk::PartialFile;
 use fortress_pipeline::manifest::Manifest;
 use fortress_progress::{Observer, Unit};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A kind of artefact.
@@ -143,20 +143,13 @@ fn write(out: &mut dyn Write, path: &Path, text: &str) -> Result<()> {
 /// Makes a file that appears when it is whole.
 fn whole<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let failed = || Error::file("write", path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed())?;
+    let file = PartialFile::create(path).map_err(failed())?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let value = fill(&mut out)?;
     let file = out
         .into_inner()
         .map_err(|error| failed()(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed())?;
-    file.persist(path).map_err(|error| failed()(error.error))?;
+    file.file().sync_all().map_err(failed())?;
+    file.finish().map_err(failed())?;
     Ok(value)
 }

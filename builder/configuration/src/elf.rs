@@ -6,6 +6,10 @@ const NO_BITS: u32 = 8;
 /// `SHT_SYMTAB`: the symbol table.
 const SYMBOL_TABLE: u32 = 2;
 
+/// The longest name that is read. Names may share their bytes: without a bound few of them would stand
+/// for very many.
+const LONGEST: usize = 4096;
+
 /// Why bytes are no ELF file that we can read.
 pub(crate) type Refusal = &'static str;
 
@@ -87,10 +91,11 @@ pub(crate) fn string(table: &[u8], at: usize) -> Result<&[u8], Refusal> {
     let rest = table
         .get(at..)
         .ok_or("has a name outside its string table")?;
-    rest.split(|byte| *byte == 0)
-        .next()
-        .filter(|name| name.len() < rest.len())
-        .ok_or("has a name without an end")
+    let reach = &rest[..rest.len().min(LONGEST + 1)];
+    let length = reach.iter().position(|byte| *byte == 0);
+    length
+        .map(|length| &reach[..length])
+        .ok_or("has a name without an end, or one of over 4096 bytes")
 }
 
 /// A relocatable ELF file, all of it in memory.
@@ -206,4 +211,20 @@ fn slice(bytes: &[u8], offset: u64, size: u64) -> Result<&[u8], Refusal> {
         .zip(end.and_then(|end| usize::try_from(end).ok()))
         .and_then(|(start, end)| bytes.get(start..end))
         .ok_or("has a section that ends beyond the file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_and_are_not_endless() {
+        let mut table = vec![b'n'; LONGEST + 1];
+        table.push(0);
+        assert_eq!(string(&table, 1).map(<[u8]>::len), Ok(LONGEST));
+        assert!(string(&table, 0).is_err());
+        assert_eq!(string(&table, LONGEST + 1), Ok(&b""[..]));
+        assert!(string(&table, LONGEST + 2).is_err());
+        assert!(string(b"no end", 0).is_err());
+    }
 }

@@ -13,7 +13,7 @@ use crate::{Done, Error, Identifiers, PackageData, Result, Settings};
 use accounts::{Group, User};
 use allocate::Allocator;
 use fortress_tree::{Tree, TreePath};
-use line::{GroupOf, Id, Line};
+use line::{GroupOf, Id, Line, Wish};
 use std::collections::BTreeMap;
 
 /// Makes `/etc/passwd`, `group`, `shadow` and `gshadow`. `present` names the packages in the
@@ -81,18 +81,6 @@ pub fn run(
     })
 }
 
-/// A user that a line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wish {
-    name: String,
-    id: Id,
-    group: Option<GroupOf>,
-    description: String,
-    home: Option<String>,
-    shell: Option<String>,
-    locked: bool,
-}
-
 /// What all lines together ask for, in the order of their first mention.
 #[derive(Debug, Default)]
 struct Wanted {
@@ -107,32 +95,13 @@ impl Wanted {
     /// Takes a line; of two for one name the first counts.
     fn add(&mut self, line: Line, source: &str) {
         let twice = match line {
-            Line::User {
-                name,
-                id,
-                group,
-                description,
-                home,
-                shell,
-                locked,
-            } => {
-                let wish = Wish {
-                    name,
-                    id,
-                    group,
-                    description,
-                    home,
-                    shell,
-                    locked,
-                };
-                match self.users.iter().find(|other| other.name == wish.name) {
-                    Some(other) => (*other != wish).then_some(("user", wish.name)),
-                    None => {
-                        self.users.push(wish);
-                        None
-                    }
+            Line::User(wish) => match self.users.iter().find(|other| other.name == wish.name) {
+                Some(other) => (*other != wish).then_some(("user", wish.name)),
+                None => {
+                    self.users.push(wish);
+                    None
                 }
-            }
+            },
             Line::Group { name, id } => match self.groups.iter().find(|other| other.0 == name) {
                 Some(other) => (other.1 != id).then_some(("group", name)),
                 None => {

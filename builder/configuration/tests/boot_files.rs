@@ -18,6 +18,8 @@ d /etc/kept :0700 :root :adm -
 f /etc/made/file 0640 root adm - two\nlines %o %%
 f /etc/there/file 0600 - - - unchanged
 f+ /etc/there/again - - - - written anew
+F /etc/there/replaced - - - - in place of it
+F! /etc/made/replaced 0600 - - - as noble has it
 f~ /etc/made/binary 0644 - - - aGVsbG8=
 w /etc/there/written - - - - over
 w+ /etc/there/appended - - - - \x20and more
@@ -25,6 +27,8 @@ w /etc/there/missing - - - - nothing
 L /etc/link - - - - ../usr/target
 L /etc/there/file-stays - - - - /nowhere
 L+ /etc/there/file-goes - - - - /nowhere
+L= /etc/there/link-elsewhere - - - - /nowhere
+L= /etc/there/file-for-link - - - - /nowhere
 L? /etc/leads - - - - ../usr/target
 L? /etc/dangles - - - - /nowhere
 L /etc/from-factory
@@ -33,6 +37,7 @@ C /etc/copied-file 0600 - - - /usr/share/template/one
 C /etc/there/full - - - - /usr/share/template
 C+ /etc/there/merged - - - - /usr/share/template
 p /etc/pipe 0622 - - -
+p+ /etc/there/file-for-pipe 0600 - - -
 e /etc/there/e* 0700 - - -
 z /etc/there/z[12] 0600 - adm -
 Z /etc/there/deep ~0750 - adm -
@@ -59,6 +64,9 @@ fn begin() -> Tree {
         ("/etc/group", "root:x:0:\nadm:x:4:\n"),
         ("/etc/there/file", "there"),
         ("/etc/there/again", "there, and longer than what comes"),
+        ("/etc/there/replaced", "there"),
+        ("/etc/there/file-for-link", ""),
+        ("/etc/there/file-for-pipe", ""),
         ("/etc/there/written", "there, and longer"),
         ("/etc/there/appended", "there"),
         ("/etc/there/file-stays", ""),
@@ -87,6 +95,8 @@ fn begin() -> Tree {
         .unwrap()
         .metadata
         .mode = 0o640;
+    tree.link(&path("/etc/there/link-elsewhere"), "/elsewhere")
+        .unwrap();
     for name in ["/srv", "/opt", "/run", "/var"] {
         tree.make_directories(&path(name)).unwrap();
     }
@@ -126,6 +136,7 @@ fn lines_for_the_root_are_followed_as_systemd_tmpfiles_does() {
         "systemd-tmpfiles",
         &root,
         "--create",
+        "--boot",
         "--prefix=/etc",
         "--prefix=/srv",
         "--prefix=/opt",

@@ -1,28 +1,20 @@
 //! The image file while it is being made: a sparse file that gets its name when it is whole.
 
 use crate::region::is_hole;
-use crate::{Error, Region, Result};
-use rustix::fs::{FlockOperation, flock};
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use crate::{Error, PartialFile, Region, Result};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
-/// How the name of an image ends while it is being made.
-const PARTIAL: &str = ".partial";
 /// How much is copied at once.
 const PIECE: u64 = 1 << 20;
 
 /// A sparse image under a temporary name in its output folder. It takes its own name in
 /// [`ImageFile::finish`], when all of it is on the disk; dropped before, it is removed. A build
-/// that is killed leaves a file `.NAME.….partial`, which the next one removes, and never one that
-/// looks whole.
+/// that is killed leaves a [`PartialFile`], which the next one removes, and never one that looks
+/// whole.
 #[derive(Debug)]
-pub struct ImageFile {
-    temporary: NamedTempFile,
-    path: PathBuf,
-}
+pub struct ImageFile(PartialFile);
 
 impl ImageFile {
     /// A file of `length` bytes, all of them a hole, to become `path`.
@@ -31,46 +23,24 @@ impl ImageFile {
     /// When the folder is missing, cannot be written to, or takes no file of that length.
     pub fn create(path: &Path, length: u64) -> Result<Self> {
         let failed = |source| Error::io("make", path.display().to_string(), source);
-        let name = path
-            .file_name()
-            .ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
-        let mut prefix = OsString::from(".");
-        prefix.push(name);
-        prefix.push(".");
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(PARTIAL)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(failed)?;
-        // The lock goes with the process, however that ends.
-        flock(&temporary, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| failed(error.into()))?;
-        remove_abandoned(folder, &prefix, temporary.path());
-        temporary.as_file().set_len(length).map_err(failed)?;
-        Ok(Self {
-            temporary,
-            path: path.to_owned(),
-        })
+        let partial = PartialFile::create(path).map_err(failed)?;
+        partial.file().set_len(length).map_err(failed)?;
+        Ok(Self(partial))
     }
 
     /// The open file, to read and write at offsets.
     pub fn file(&self) -> &File {
-        self.temporary.as_file()
+        self.0.file()
     }
 
     /// Where it is while it is being made.
     pub fn temporary_path(&self) -> &Path {
-        self.temporary.path()
+        self.0.temporary_path()
     }
 
     /// Where it will be.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Takes the contents of another file, holes left out.
@@ -78,7 +48,7 @@ impl ImageFile {
     /// # Errors
     /// When reading or writing fails, or that file is longer.
     pub fn fill_from(&self, from: &File) -> Result<()> {
-        let name = || self.path.display().to_string();
+        let name = || self.path().display().to_string();
         let unreadable = |source| Error::io("read", name(), source);
         let length = from.metadata().map_err(unreadable)?.len();
         let room = self.file().metadata().map_err(unreadable)?.len();
@@ -113,7 +83,7 @@ impl ImageFile {
     /// # Errors
     /// When the disk is full or fails. The image is lost then: finishing it may not tell again.
     pub fn write_back(&self) -> Result<()> {
-        let name = || self.path.display().to_string();
+        let name = || self.path().display().to_string();
         self.file()
             .sync_data()
             .map_err(|source| Error::io("write", name(), source))
@@ -125,49 +95,20 @@ impl ImageFile {
     /// # Errors
     /// When the disk is full, or the name cannot be given.
     pub fn finish(self) -> Result<PathBuf> {
-        let name = self.path.display().to_string();
+        let name = self.path().display().to_string();
         self.file()
             .sync_all()
             .map_err(|source| Error::io("write", &name, source))?;
-        self.temporary
-            .persist(&self.path)
-            .map_err(|error| Error::io("name", &name, error.error))?;
-        if let Some(folder) = self
-            .path
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty())
-        {
+        let path = self
+            .0
+            .finish()
+            .map_err(|source| Error::io("name", &name, source))?;
+        if let Some(folder) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
             // The new name itself must survive a power failure too. Not every file system can
             // do this for a folder, and the image is whole in any case.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
-        Ok(self.path)
-    }
-}
-
-/// Removes what killed builds of the same image have left: files that nobody holds a lock on. One
-/// that cannot be removed is no reason to build nothing.
-fn remove_abandoned(folder: &Path, prefix: &OsStr, own: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        let partial =
-            name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(PARTIAL.as_bytes());
-        let path = entry.path();
-        if !partial || path.file_name() == own.file_name() {
-            continue;
-        }
-        let Ok(file) = File::open(&path) else {
-            continue;
-        };
-        // One that was made just now may not have its lock yet, and has no length either.
-        let young = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        if !young && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = std::fs::remove_file(path);
-        }
+        Ok(path)
     }
 }
 
@@ -201,28 +142,6 @@ mod tests {
         image.finish().unwrap();
         assert_eq!(names(folder.path()), ["host.raw"]);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 30);
-    }
-
-    #[test]
-    fn what_a_killed_build_left_goes_and_what_another_makes_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("host.raw");
-        let abandoned = folder.path().join(".host.raw.killed.partial");
-        std::fs::write(&abandoned, "half an image").unwrap();
-        let others = [".host.raw.partially", ".guest.raw.killed.partial"];
-        for other in others {
-            std::fs::write(folder.path().join(other), "of others").unwrap();
-        }
-        let first = ImageFile::create(&path, 4096).unwrap();
-        assert!(!abandoned.exists());
-        let second = ImageFile::create(&path, 4096).unwrap();
-        assert!(first.temporary_path().exists());
-        second.finish().unwrap();
-        first.finish().unwrap();
-        let mut expected = others.to_vec();
-        expected.push("host.raw");
-        expected.sort_unstable();
-        assert_eq!(names(folder.path()), expected);
     }
 
     #[test]

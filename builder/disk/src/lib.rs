@@ -24,10 +24,12 @@ pub mod data;
 pub mod digest;
 pub mod gpt;
 mod image;
+mod partial;
 mod region;
 pub mod verity;
 
 pub use image::ImageFile;
+pub use partial::PartialFile;
 pub use region::Region;
 
 use std::io;

@@ -153,6 +153,39 @@ fn what_is_missing_is_asked_for() {
     panic!("it is never done");
 }
 
+/// Files that all claim the same blocks are not followed for ever.
+#[test]
+fn files_on_each_other_have_an_end() {
+    let mut bytes = image().to_vec();
+    let structure = read(&bytes).unwrap();
+    let owners = (0..structure.blocks()).map(|block| (block, structure.owner(block)));
+    let (mut long, mut tables) = (None, Vec::new());
+    for (block, owner) in owners {
+        match owner {
+            BlockOwner::InodeTable(_) => tables.push(block as usize * 4096),
+            BlockOwner::Contents {
+                path, offset: 0, ..
+            } if path == "/usr/lib/long" => long = Some(block as u32),
+            _ => {}
+        }
+    }
+    // One extent: from the first block, a thousand blocks, there.
+    let mut extents = [0; 24];
+    extents[..8].copy_from_slice(&[0x0a, 0xf3, 1, 0, 4, 0, 0, 0]);
+    extents[16..18].copy_from_slice(&1000u16.to_le_bytes());
+    extents[20..24].copy_from_slice(&long.unwrap().to_le_bytes());
+    for table in tables {
+        for inode in (table..table + 4096).step_by(256) {
+            if bytes[inode + 1] >> 4 == 8 {
+                bytes[inode + 4..inode + 8].copy_from_slice(&(9u32 << 20).to_le_bytes());
+                bytes[inode + 0x28..inode + 0x40].copy_from_slice(&extents);
+            }
+        }
+    }
+    let error = read(&bytes).unwrap_err();
+    assert!(error.to_string().contains("lie on each other"), "{error}");
+}
+
 /// Whether e2fsck finds nothing.
 fn e2fsck(bytes: &[u8], folder: &Path) -> bool {
     let path = folder.join("checked");

@@ -9,7 +9,7 @@ mod common;
 
 use common::{EPOCH, path};
 use fortress_filesystem::Error;
-use fortress_filesystem::fat::{self, FatKind, FatOptions};
+use fortress_filesystem::fat::{self, ByteOwner, FatKind, FatOptions};
 use fortress_tests::Oracle;
 use fortress_tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use proptest::prelude::*;
@@ -347,6 +347,48 @@ fn what_does_not_fit_or_suit_is_refused_with_the_reason() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let error = fat::write(&sample(), &options(34 * MIB), &full, 0).unwrap_err();
     assert!(matches!(error, Error::Full { .. }), "{error:?}");
+}
+
+/// A volume, written from a tree.
+fn volume(tree: &Tree) -> File {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(34 * MIB).unwrap();
+    fat::write(tree, &options(34 * MIB), &file, 0).unwrap();
+    file
+}
+
+/// Directories whose chains run into each other are not read again and again: here each goes on in
+/// two mebibytes that all of them share.
+#[test]
+fn directories_that_share_clusters_have_an_end() {
+    let mut tree = Tree::new(EPOCH);
+    for number in 0..40 {
+        let name = format!("/folder-{number}");
+        tree.make_directories(&path(&name)).unwrap();
+    }
+    // Entries that were deleted.
+    let deleted = vec![0xe5; (2 << 20) - 8192];
+    tree.write(&path("/shared"), 0o644, deleted).unwrap();
+    let file = volume(&tree);
+    let structure = fat::check(&file, 0, 34 * MIB).unwrap();
+    let mut sector = [0; 512];
+    file.read_exact_at(&mut sector, 0).unwrap();
+    let number = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
+    let (cluster, reserved) = (u64::from(sector[13]) * 512, number(14) * 512);
+    let data = reserved + 2 * (number(36) | number(38) << 16) * 512;
+    let owner = |index: u64| structure.owner(data + index * cluster);
+    let shared = (0..10_000).find(|index| {
+        matches!(owner(*index), ByteOwner::Contents { path, offset: 0 } if path == "shared")
+    });
+    let next = (shared.unwrap() as u32 + 2).to_le_bytes();
+    for index in 0..10_000 {
+        if matches!(owner(index), ByteOwner::Directory(path) if path.starts_with("folder-")) {
+            let entry = reserved + (index + 2) * 4;
+            file.write_all_at(&next, entry).unwrap();
+        }
+    }
+    let error = fat::read(&file, 0, 34 * MIB).unwrap_err();
+    assert!(error.to_string().contains("more than there is"), "{error}");
 }
 
 /// Trees of names of all kinds.

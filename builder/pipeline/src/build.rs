@@ -51,6 +51,12 @@ fn run(plan: &Plan, settings: &Settings<'_>) -> Result<Built> {
     // Whether it can be written to is better known before the work than after it.
     tempfile::tempfile_in(&settings.output)
         .map_err(|source| Error::io(WRITE_IMAGE, &settings.output, source))?;
+    if !settings.store.is_writable() {
+        settings.observer.note(&format!(
+            "the store {} can only be read: nothing that is computed is kept for other builds",
+            settings.store.path().display()
+        ));
+    }
     let sources = inputs::sources(plan, settings)?;
     let lock = inputs::lock(plan, &sources, settings)?;
     let archives = inputs::fetch(&lock, plan, &sources, settings)?;

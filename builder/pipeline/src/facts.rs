@@ -57,15 +57,13 @@ pub(crate) fn lock(lock: &Lock) -> String {
     hexadecimal(&Sha256::digest(lock.to_toml()))
 }
 
-/// The machine of a boot test: the board's, or a plain one.
+/// The machine of a boot test.
 pub(crate) fn machine(plan: &Plan) -> manifest::MachineFacts {
-    let qemu = plan.board.qemu.as_ref();
+    let qemu = &plan.board.qemu;
     manifest::MachineFacts {
-        memory: qemu.map_or(1 << 30, |qemu| *qemu.memory),
-        processors: qemu.map_or(2, |qemu| *qemu.processors),
-        disk: qemu
-            .map_or("virtio-blk", |qemu| qemu.disk.as_str())
-            .to_owned(),
+        memory: *qemu.memory,
+        processors: *qemu.processors,
+        disk: qemu.disk.value.clone(),
         sockets: plan
             .health
             .sockets

@@ -2,13 +2,13 @@
 
 use crate::{Error, LockMode, Result, Settings};
 use fortress_archive::{Excluded, Index, LoadOptions, Lock, Request, Snapshot, Source, resolve};
+use fortress_disk::PartialFile;
 use fortress_package::Archive;
 use fortress_recipe::{Mirror, Plan};
 use fortress_store::{Digest, mirrors};
 use serde::Serialize;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Everything that decides what a lock holds: another digest means another lock.
@@ -209,14 +209,10 @@ fn write_lock(path: &Path, lock: &Lock) -> Result<()> {
     let failed = |source| Error::io("write", path, source);
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
-    // Others may read it, as far as the umask lets them.
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let mut file = PartialFile::create(path).map_err(failed)?;
     file.write_all(lock.to_toml().as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.file().sync_all().map_err(failed)?;
+    file.finish().map_err(failed)?;
     Ok(())
 }
 

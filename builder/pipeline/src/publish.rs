@@ -7,12 +7,12 @@
 use crate::documents::{self, Document};
 use crate::manifest::Manifest;
 use crate::{Built, Error, Result};
-use fortress_disk::ImageFile;
+use fortress_disk::{ImageFile, PartialFile};
 use fortress_package::Archive;
 use fortress_trust::{Requests, Signatures};
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What there is of signatures once all is done.
@@ -95,16 +95,9 @@ fn write_all(image: &Path, texts: Vec<Document>, list: Document) -> Result<()> {
 /// Writes a file that appears whole.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |source| Error::io("write", path, source);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .permissions(PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let mut file = PartialFile::create(path).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.finish().map_err(failed)?;
     Ok(())
 }
 

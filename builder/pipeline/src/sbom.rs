@@ -4,7 +4,7 @@
 //! It says nothing that depends on the owner's keys.
 
 use crate::manifest::Manifest;
-use fortress_archive::{Lock, LockedPackage};
+use fortress_archive::{Lock, LockedPackage, to_rfc3339};
 use fortress_recipe::{Base, Plan};
 use serde::Serialize;
 use std::fmt::Write;
@@ -104,7 +104,7 @@ pub(crate) fn text(manifest: &Manifest, lock: &Lock, plan: &Plan) -> serde_json:
         id: DOCUMENT,
         spdx_version: "SPDX-2.3",
         creation_info: CreationInfo {
-            created: time(manifest.source_date_epoch),
+            created: to_rfc3339(manifest.source_date_epoch),
             creators: vec![format!("Tool: fortress-build-{}", manifest.builder)],
         },
         name: manifest.stem().to_owned(),
@@ -207,49 +207,9 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// Seconds since 1970 as ISO 8601 in UTC: `2026-01-31T12:00:00Z`.
-fn time(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Days since 1970 as a date of the Gregorian calendar. Years are counted from March, so that the
-/// leap day is their last.
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months + 2) / 5 + 1;
-    let month = if months < 10 { months + 3 } else { months - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        // By `date -u -d @SECONDS +%FT%TZ`.
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_799, "2000-02-29T23:59:59Z"),
-            (1_709_164_800, "2024-02-29T00:00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (4_354_819_199, "2107-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(time(seconds), expected);
-        }
-    }
 
     #[test]
     fn versions_are_encoded_as_package_urls_have_them() {

@@ -26,7 +26,7 @@ pub(crate) struct BoardFile {
     pub(crate) alignment: Option<Located<u64>>,
     pub(crate) partitions: Vec<PartitionFile>,
     pub(crate) raspberry_pi: Option<RaspberryPiFile>,
-    pub(crate) qemu: Option<QemuFile>,
+    pub(crate) qemu: QemuFile,
 }
 
 /// Lists of packages by base: under the name of a base, of a distribution, or `all`.
@@ -64,8 +64,6 @@ pub(crate) struct PartitionFile {
 /// The emulated machine as written.
 #[derive(Debug)]
 pub(crate) struct QemuFile {
-    pub(crate) machine: Located<String>,
-    pub(crate) processor: Option<Located<String>>,
     pub(crate) memory: Option<Located<u64>>,
     pub(crate) processors: Option<Located<u32>>,
     pub(crate) disk: Option<Located<String>>,
@@ -254,23 +252,13 @@ fn partition_size(value: &Value<'_>, kind: PartitionKind) -> Result<Located<Part
     Ok(value.partition_size()?.map(PartitionSize::Bytes))
 }
 
-fn qemu(file: &mut Section<'_>) -> Result<Option<QemuFile>> {
+fn qemu(file: &mut Section<'_>) -> Result<QemuFile> {
     let mut section = file.section("qemu")?;
-    let machine = if section.is_there() {
-        Some(section.need("machine")?.parsed(check::word)?)
-    } else {
-        section.parsed("machine", check::word)?
+    let qemu = QemuFile {
+        memory: section.size("memory")?,
+        processors: section.small("processors", 1, 256)?,
+        disk: section.parsed("disk", check::word)?,
     };
-    let processor = section.parsed("processor", check::word)?;
-    let memory = section.size("memory")?;
-    let processors = section.small("processors", 1, 256)?;
-    let disk = section.parsed("disk", check::word)?;
     section.finish()?;
-    Ok(machine.map(|machine| QemuFile {
-        machine,
-        processor,
-        memory,
-        processors,
-        disk,
-    }))
+    Ok(qemu)
 }

@@ -1,87 +1,33 @@
 //! Layers laid over each other, from the first included recipe to the last `--set`.
 //!
-//! Lists append without doubles; of single values the later one wins; a later word about a
-//! package or a unit takes the place of an earlier one.
+//! A later word about a package takes the place of an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::IdentifiersFile;
 use crate::check::name_of;
 use crate::error::{ErrorKind, Result, nearest};
 use crate::plan::Architecture;
-use crate::recipe::{Layer, PackageWishes, Scalars, UnitState};
-use crate::source::{Located, Mark};
-use crate::state::StateWishes;
-use crate::trust::TrustWishes;
+use crate::recipe::{Layer, PackageWishes};
+use crate::source::Located;
+use crate::wishes::Wishes;
 
 /// All layers in one.
 #[derive(Debug, Default)]
 pub(crate) struct Composition {
-    pub(crate) scalars: Scalars,
     /// Packages to install as written, by the part that says which it is.
     pub(crate) packages: BTreeMap<String, Located<String>>,
     /// Packages that a recipe installs on another architecture.
     elsewhere: BTreeSet<String>,
     /// Reasons by package.
     pub(crate) left_out: BTreeMap<String, Located<String>>,
-    /// Where an archive is first named, and the packages taken from it.
-    pub(crate) pins: BTreeMap<String, (Mark, Vec<Located<String>>)>,
-    pub(crate) overlays: Vec<Located<String>>,
-    pub(crate) kernel_packages: Vec<Located<String>>,
-    pub(crate) command_line: Vec<Located<String>>,
-    pub(crate) load: Vec<Located<String>>,
-    pub(crate) initrd_modules: Vec<Located<String>>,
-    pub(crate) initrd_overlays: Vec<Located<String>>,
-    pub(crate) units: BTreeMap<String, Located<UnitState>>,
-    pub(crate) identifiers: IdentifiersFile,
-    pub(crate) keep_locales: Vec<Located<String>>,
-    pub(crate) trim_paths: Vec<Located<String>>,
-    pub(crate) sockets: Vec<Located<String>>,
-    pub(crate) state: StateWishes,
-    pub(crate) trust: TrustWishes,
+    pub(crate) wishes: Wishes,
 }
 
 impl Composition {
     /// Lays one more layer over all before it.
     pub(crate) fn add(&mut self, layer: Layer, architecture: Architecture) -> Result<()> {
-        // Naming every field makes the compiler refuse one that is forgotten.
-        let Layer {
-            scalars,
-            packages,
-            pins,
-            overlays,
-            kernel_packages,
-            command_line,
-            load,
-            initrd_modules,
-            initrd_overlays,
-            units,
-            identifiers,
-            keep_locales,
-            trim_paths,
-            sockets,
-            state,
-            trust,
-        } = layer;
-        self.scalars.merge(scalars);
-        self.add_packages(packages, architecture)?;
-        for (archive, (mark, packages)) in pins {
-            let (_, pinned) = self.pins.entry(archive).or_insert((mark, Vec::new()));
-            append(pinned, packages);
-        }
-        append(&mut self.overlays, overlays);
-        append(&mut self.kernel_packages, kernel_packages);
-        append(&mut self.command_line, command_line);
-        append(&mut self.load, load);
-        append(&mut self.initrd_modules, initrd_modules);
-        append(&mut self.initrd_overlays, initrd_overlays);
-        self.units.extend(units);
-        self.identifiers.merge(identifiers);
-        append(&mut self.keep_locales, keep_locales);
-        append(&mut self.trim_paths, trim_paths);
-        append(&mut self.sockets, sockets);
-        self.state.merge(state);
-        self.trust.merge(trust);
+        self.add_packages(layer.packages, architecture)?;
+        self.wishes.merge(layer.wishes);
         Ok(())
     }
 

@@ -43,6 +43,7 @@ mod section;
 mod source;
 mod state;
 mod trust;
+mod wishes;
 
 pub use error::{Error, ErrorKind, Place, Result};
 pub use library::{BaseSummary, BoardSummary, Library, RecipeSummary, Request};

@@ -170,7 +170,7 @@ impl Library {
                 let architecture = Architecture::Amd64;
                 let name = Located::new(name, mark);
                 self.compose(&name, architecture, &mut stack)?;
-                let scalars = stack.composition.scalars;
+                let scalars = stack.composition.wishes.scalars;
                 Ok(RecipeSummary {
                     name: name.value,
                     description: file.description.value,
@@ -234,13 +234,13 @@ impl Library {
             composition.add(Layer::parse_option(&source)?, architecture)?;
         }
 
-        if composition.scalars.version.is_none() {
+        if composition.wishes.scalars.version.is_none() {
             return Err(recipe_name.mark.error(ErrorKind::NotAnImage {
                 recipe: recipe_name.value,
                 known: self.buildable()?,
             }));
         }
-        let base_name = match (&request.base, &composition.scalars.base) {
+        let base_name = match (&request.base, &composition.wishes.scalars.base) {
             (Some(base), _) => asked("--base", base),
             (None, Some(base)) => base.clone(),
             (None, None) => {

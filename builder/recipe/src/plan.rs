@@ -158,8 +158,8 @@ pub struct Board {
     pub partitions: Vec<Partition>,
     /// What the Raspberry Pi's firmware wants; there if `firmware` is that one.
     pub raspberry_pi: Option<RaspberryPi>,
-    /// The machine that stands in for it in a boot test; none: it cannot be emulated.
-    pub qemu: Option<Qemu>,
+    /// The machine that stands in for it in a boot test.
+    pub qemu: Qemu,
 }
 
 /// What the Raspberry Pi's firmware wants.
@@ -257,10 +257,6 @@ pub struct Partition {
 /// The emulated machine of a boot test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Qemu {
-    /// QEMU's machine type, for example `q35`.
-    pub machine: Sourced<String>,
-    /// QEMU's processor model; none: the harness chooses.
-    pub processor: Option<Sourced<String>>,
     /// Memory in bytes.
     pub memory: Sourced<u64>,
     /// Number of processors.

@@ -8,9 +8,9 @@ use crate::check;
 use crate::error::{ErrorKind, Result};
 use crate::plan::{Architecture, PageSize, RootFilesystem};
 use crate::section::{Section, read};
-use crate::source::{Located, Mark, Source};
-use crate::state::StateWishes;
+use crate::source::{Located, Source};
 use crate::trust::TrustWishes;
+use crate::wishes::{UnitState, Wishes};
 
 const PAGE_SIZES: [(&str, PageSize); 3] = [
     ("4K", PageSize::Small),
@@ -29,40 +29,8 @@ pub(crate) struct RecipeFile {
 /// One file's (or option's) wishes.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
-    pub(crate) scalars: Scalars,
     pub(crate) packages: PackageWishes,
-    pub(crate) pins: BTreeMap<String, (Mark, Vec<Located<String>>)>,
-    pub(crate) overlays: Vec<Located<String>>,
-    pub(crate) kernel_packages: Vec<Located<String>>,
-    pub(crate) command_line: Vec<Located<String>>,
-    pub(crate) load: Vec<Located<String>>,
-    pub(crate) initrd_modules: Vec<Located<String>>,
-    pub(crate) initrd_overlays: Vec<Located<String>>,
-    pub(crate) units: BTreeMap<String, Located<UnitState>>,
-    pub(crate) identifiers: IdentifiersFile,
-    pub(crate) keep_locales: Vec<Located<String>>,
-    pub(crate) trim_paths: Vec<Located<String>>,
-    pub(crate) sockets: Vec<Located<String>>,
-    pub(crate) state: StateWishes,
-    pub(crate) trust: TrustWishes,
-}
-
-/// What a unit shall be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UnitState {
-    Enabled,
-    Disabled,
-    Masked,
-}
-
-impl UnitState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Masked => "masked",
-        }
-    }
+    pub(crate) wishes: Wishes,
 }
 
 /// Wishes about packages.
@@ -73,68 +41,6 @@ pub(crate) struct PackageWishes {
     pub(crate) remove: Vec<Located<String>>,
     /// Reasons by package.
     pub(crate) left_out: BTreeMap<String, Located<String>>,
-}
-
-/// Keys with one value: the later one wins.
-#[derive(Debug, Default)]
-pub(crate) struct Scalars {
-    pub(crate) name: Option<Located<String>>,
-    pub(crate) version: Option<Located<String>>,
-    pub(crate) base: Option<Located<String>>,
-    pub(crate) epoch: Option<Located<i64>>,
-    pub(crate) recommends: Option<Located<bool>>,
-    pub(crate) flavour: Option<Located<String>>,
-    pub(crate) page_size: Option<Located<PageSize>>,
-    pub(crate) default_target: Option<Located<String>>,
-    pub(crate) hostname: Option<Located<String>>,
-    pub(crate) locale: Option<Located<String>>,
-    pub(crate) time_zone: Option<Located<String>>,
-    pub(crate) documentation: Option<Located<bool>>,
-    pub(crate) manuals: Option<Located<bool>>,
-    pub(crate) locales: Option<Located<bool>>,
-    pub(crate) filesystem: Option<Located<RootFilesystem>>,
-    pub(crate) headroom_percent: Option<Located<u32>>,
-    pub(crate) headroom: Option<Located<u64>>,
-    pub(crate) slots: Option<Located<u32>>,
-    pub(crate) esp_size: Option<Located<u64>>,
-    pub(crate) reviewed_scripts: Option<Located<String>>,
-}
-
-impl Scalars {
-    /// Lays later values over these.
-    pub(crate) fn merge(&mut self, later: Self) {
-        macro_rules! later_wins {
-            ($($field:ident),* $(,)?) => {
-                // Naming every field makes the compiler refuse one that is forgotten.
-                let Self { $($field),* } = later;
-                $(if $field.is_some() {
-                    self.$field = $field;
-                })*
-            };
-        }
-        later_wins!(
-            name,
-            version,
-            base,
-            epoch,
-            recommends,
-            flavour,
-            page_size,
-            default_target,
-            hostname,
-            locale,
-            time_zone,
-            documentation,
-            manuals,
-            locales,
-            filesystem,
-            headroom_percent,
-            headroom,
-            slots,
-            esp_size,
-            reviewed_scripts,
-        );
-    }
 }
 
 impl RecipeFile {
@@ -171,37 +77,40 @@ impl Layer {
     }
 
     fn read(file: &mut Section<'_>, speaker: Speaker) -> Result<Self> {
-        let mut layer = Self {
-            overlays: file.checked("overlays", overlay_name)?,
-            ..Self::default()
-        };
-        layer.read_kernel(file.section("kernel")?, speaker)?;
-        layer.read_system(file.section("system")?)?;
-        layer.read_units(file.section("units")?)?;
+        let mut layer = Self::default();
+        let wishes = &mut layer.wishes;
+        wishes.overlays = file.checked("overlays", overlay_name)?;
+        wishes.read_kernel(file.section("kernel")?, speaker)?;
+        wishes.read_system(file.section("system")?)?;
+        wishes.read_units(file.section("units")?)?;
         let mut health = file.section("health")?;
-        layer.sockets = health.checked("sockets", check::socket)?;
+        wishes.sockets = health.checked("sockets", check::socket)?;
         health.finish()?;
-        layer.state.read_data(file.section("data")?)?;
+        wishes.state.read_data(file.section("data")?)?;
         if speaker == Speaker::Recipe {
-            layer.read_identity(file)?;
-            layer.read_packages(file.section("packages")?)?;
-            layer.read_pins(file.section("pins")?)?;
+            wishes.read_identity(file)?;
+            let mut packages = file.section("packages")?;
+            wishes.scalars.recommends = packages.truth("recommends")?;
+            layer.packages = PackageWishes::read(packages)?;
+            wishes.read_pins(file.section("pins")?)?;
             let mut initrd = file.section("initrd")?;
-            layer.initrd_modules = initrd.checked("modules", check::module)?;
-            layer.initrd_overlays = initrd.checked("overlays", overlay_name)?;
+            wishes.initrd_modules = initrd.checked("modules", check::module)?;
+            wishes.initrd_overlays = initrd.checked("overlays", overlay_name)?;
             initrd.finish()?;
-            layer.identifiers = IdentifiersFile::read(file)?;
-            layer.read_trim(file.section("trim")?)?;
-            layer.read_image(file.section("image")?)?;
-            layer.state.read(file)?;
-            layer.trust = TrustWishes::read(file.section("trust")?)?;
+            wishes.identifiers = IdentifiersFile::read(file)?;
+            wishes.read_trim(file.section("trim")?)?;
+            wishes.read_image(file.section("image")?)?;
+            wishes.state.read(file)?;
+            wishes.trust = TrustWishes::read(file.section("trust")?)?;
             let mut scripts = file.section("scripts")?;
-            layer.scalars.reviewed_scripts = scripts.parsed("reviewed", check::toml_file)?;
+            wishes.scalars.reviewed_scripts = scripts.parsed("reviewed", check::toml_file)?;
             scripts.finish()?;
         }
         Ok(layer)
     }
+}
 
+impl Wishes {
     fn read_identity(&mut self, file: &mut Section<'_>) -> Result<()> {
         self.scalars.name = file.parsed("name", check::name)?;
         self.scalars.version = file.parsed("version", check::version)?;
@@ -212,25 +121,6 @@ impl Layer {
             .map(|value| value.number(315_532_800, 4_354_819_199))
             .transpose()?;
         Ok(())
-    }
-
-    fn read_packages(&mut self, mut section: Section<'_>) -> Result<()> {
-        let wishes = &mut self.packages;
-        wishes.install = section.checked("install", check::package)?;
-        for (architecture, value) in section.section("by-architecture")?.names() {
-            let name = architecture.named("packages.by-architecture", architecture_name)?;
-            let packages = value.checked(check::package)?;
-            wishes.by_architecture.insert(name.value, packages);
-        }
-        wishes.remove = section.checked("remove", check::package)?;
-        for (name, value) in section.section("left-out")?.names() {
-            let name = name.named("packages.left-out", check::package_name)?;
-            let reason = value.parsed(check::line)?;
-            wishes.left_out.insert(name.value, reason);
-        }
-        self.scalars.recommends = section.truth("recommends")?;
-        section.finish()?;
-        wishes.contradiction()
     }
 
     fn read_pins(&mut self, section: Section<'_>) -> Result<()> {
@@ -312,6 +202,27 @@ impl Layer {
 }
 
 impl PackageWishes {
+    fn read(mut section: Section<'_>) -> Result<Self> {
+        let mut wishes = Self {
+            install: section.checked("install", check::package)?,
+            ..Self::default()
+        };
+        for (architecture, value) in section.section("by-architecture")?.names() {
+            let name = architecture.named("packages.by-architecture", architecture_name)?;
+            let packages = value.checked(check::package)?;
+            wishes.by_architecture.insert(name.value, packages);
+        }
+        wishes.remove = section.checked("remove", check::package)?;
+        for (name, value) in section.section("left-out")?.names() {
+            let name = name.named("packages.left-out", check::package_name)?;
+            let reason = value.parsed(check::line)?;
+            wishes.left_out.insert(name.value, reason);
+        }
+        section.finish()?;
+        wishes.contradiction()?;
+        Ok(wishes)
+    }
+
     /// Refuses a package that one file wants both in and out.
     fn contradiction(&self) -> Result<()> {
         let wanted = self

@@ -20,8 +20,8 @@ use crate::plan::{
     Qemu, RaspberryPi, Stepping, System, Trim, Units,
 };
 use crate::raspberry_pi::RaspberryPiFile;
-use crate::recipe::UnitState;
 use crate::source::{Located, Source};
+use crate::wishes::UnitState;
 
 /// Everything that was read for one request.
 pub(crate) struct Inputs<'l> {
@@ -60,9 +60,9 @@ impl Inputs<'_> {
     pub(crate) fn plan(mut self) -> Result<Plan> {
         self.check_base_names()?;
         self.add_board_pins();
-        self.composition.identifiers = {
+        self.composition.wishes.identifiers = {
             let mut identifiers = std::mem::take(&mut self.base.identifiers);
-            identifiers.merge(std::mem::take(&mut self.composition.identifiers));
+            identifiers.merge(std::mem::take(&mut self.composition.wishes.identifiers));
             identifiers.check()?;
             identifiers
         };
@@ -70,9 +70,9 @@ impl Inputs<'_> {
         let packages = self.packages(&kernel)?;
         let archives = self.archives()?;
         let (partitions, image) = self.image()?;
-        let overlays = std::mem::take(&mut self.composition.overlays);
+        let overlays = std::mem::take(&mut self.composition.wishes.overlays);
         let overlays = self.find_overlays(overlays)?;
-        let initrd_overlays = std::mem::take(&mut self.composition.initrd_overlays);
+        let initrd_overlays = std::mem::take(&mut self.composition.wishes.initrd_overlays);
         let initrd_overlays = self.find_overlays(initrd_overlays)?;
         let reviewed_scripts = self.reviewed_scripts()?;
 
@@ -87,17 +87,18 @@ impl Inputs<'_> {
         } = self;
         let mut initrd_modules = board.modules;
         append(&mut initrd_modules, kernel.modules);
-        append(&mut initrd_modules, composition.initrd_modules);
+        append(&mut initrd_modules, composition.wishes.initrd_modules);
         let mut command_line: Vec<Located<String>> = board
             .consoles
             .iter()
             .map(|console| console.clone().map(|console| format!("console={console}")))
             .collect();
         append(&mut command_line, board.command_line);
-        append(&mut command_line, composition.command_line);
+        append(&mut command_line, composition.wishes.command_line);
 
-        let scalars = composition.scalars;
+        let scalars = composition.wishes.scalars;
         let (var, swap, data) = composition
+            .wishes
             .state
             .decided(&board_name, board.firmware.value)?;
         let recipe = recipe_name.sourced();
@@ -129,13 +130,11 @@ impl Inputs<'_> {
                 alignment: or(board.alignment, 1 << 20),
                 partitions,
                 raspberry_pi: board.raspberry_pi.map(raspberry_pi),
-                qemu: board.qemu.map(|qemu| Qemu {
-                    machine: qemu.machine.sourced(),
-                    processor: qemu.processor.map(Located::sourced),
-                    memory: or(qemu.memory, 1 << 30),
-                    processors: or(qemu.processors, 2),
-                    disk: or(qemu.disk, "virtio-blk".to_owned()),
-                }),
+                qemu: Qemu {
+                    memory: or(board.qemu.memory, 1 << 30),
+                    processors: or(board.qemu.processors, 2),
+                    disk: or(board.qemu.disk, "virtio-blk".to_owned()),
+                },
             },
             base: Base {
                 name: base_name.sourced(),
@@ -155,12 +154,12 @@ impl Inputs<'_> {
                 page_size: scalars.page_size.map(Located::sourced),
                 packages: sourced(kernel.packages),
                 command_line: sourced(command_line),
-                load: sorted(composition.load),
+                load: sorted(composition.wishes.load),
             },
             initrd_modules: sourced(initrd_modules),
             initrd_overlays,
             units: units(
-                composition.units,
+                composition.wishes.units,
                 &base.absent_units,
                 scalars.default_target,
             ),
@@ -170,24 +169,24 @@ impl Inputs<'_> {
                 time_zone: or(scalars.time_zone, "UTC".to_owned()),
             },
             identifiers: Identifiers {
-                users: sourced_map(composition.identifiers.users),
-                groups: sourced_map(composition.identifiers.groups),
+                users: sourced_map(composition.wishes.identifiers.users),
+                groups: sourced_map(composition.wishes.identifiers.groups),
             },
             trim: Trim {
                 documentation: or(scalars.documentation, true),
                 manuals: or(scalars.manuals, true),
                 locales: or(scalars.locales, true),
-                keep_locales: sorted(composition.keep_locales),
-                paths: sorted(composition.trim_paths),
+                keep_locales: sorted(composition.wishes.keep_locales),
+                paths: sorted(composition.wishes.trim_paths),
             },
             image,
             var,
             swap,
             data,
             health: Health {
-                sockets: sorted(composition.sockets),
+                sockets: sorted(composition.wishes.sockets),
             },
-            trust: composition.trust.decided(),
+            trust: composition.wishes.trust.decided(),
             reviewed_scripts,
         })
     }
@@ -225,7 +224,7 @@ impl Inputs<'_> {
         for (archive, (mark, packages)) in
             self.board.pins.of(base, distribution).into_iter().flatten()
         {
-            let entry = self.composition.pins.entry(archive.clone());
+            let entry = self.composition.wishes.pins.entry(archive.clone());
             let (_, pinned) = entry.or_insert_with(|| (mark.clone(), Vec::new()));
             append(pinned, packages.clone());
         }
@@ -251,8 +250,8 @@ impl Inputs<'_> {
     }
 
     fn kernel(&mut self) -> Result<KernelChoice> {
-        let own = std::mem::take(&mut self.composition.kernel_packages);
-        let wanted = self.composition.scalars.flavour.take();
+        let own = std::mem::take(&mut self.composition.wishes.kernel_packages);
+        let wanted = self.composition.wishes.scalars.flavour.take();
         let name = wanted.as_ref().map_or("generic", |flavour| &flavour.value);
         let found: Option<&Flavour> = self.board.kernels.get(name);
         if own.is_empty() || (found.is_none() && wanted.is_some()) {
@@ -361,7 +360,7 @@ impl Inputs<'_> {
             let path = self.root.join(&shown);
             ProjectFile { shown, path }
         };
-        match &self.composition.scalars.reviewed_scripts {
+        match &self.composition.wishes.scalars.reviewed_scripts {
             None => Ok(Sourced::default_value(file(REVIEWED_SCRIPTS))),
             Some(named) => {
                 let file = file(&named.value);

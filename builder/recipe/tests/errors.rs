@@ -290,9 +290,9 @@ fn boards_are_refused() {
             "13:1: unknown key `module` in `kernel.generic`; did you mean `modules`?",
         ),
         (
-            "machine",
-            "machin",
-            "38:1: unknown key `machin` in `qemu`; did you mean `machine`?",
+            "processors",
+            "processor",
+            "38:1: unknown key `processor` in `qemu`; did you mean `processors`?",
         ),
     ];
     let mut wrong = Wrong::default();

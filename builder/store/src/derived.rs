@@ -29,27 +29,32 @@ impl Store {
     /// What was derived under this key, if it is there and whole. The key is to cover everything
     /// that decides the content: the digests of what it is made from, and a version of the maker.
     pub fn derived(&self, kind: &str, key: &Digest) -> Result<Option<DerivedFolder>> {
-        let entry = self.entry(kind, key);
-        let path = entry.join("files");
-        if !is_whole(&entry)? {
-            return Ok(None);
+        for root in [Some(self.path()), self.inner.aside()]
+            .into_iter()
+            .flatten()
+        {
+            let entry = entry(root, kind, key);
+            if is_whole(&entry)? {
+                if let Ok(metadata) = fs::symlink_metadata(&entry) {
+                    self.inner.touch(&entry, &metadata);
+                }
+                let path = entry.join("files");
+                return Ok(Some(DerivedFolder { path }));
+            }
         }
-        if let Ok(metadata) = fs::symlink_metadata(&entry) {
-            self.inner.touch(&entry, &metadata);
-        }
-        Ok(Some(DerivedFolder { path }))
+        Ok(None)
     }
 
     /// Lets `fill` write files into an empty folder, and keeps that under this key. When another
-    /// build was quicker, its folder is returned: both are the same.
+    /// build was quicker, its folder is returned: both are the same. What cannot go into the store is
+    /// kept for as long as the store is open.
     pub fn keep_derived<E: From<Error>>(
         &self,
         kind: &str,
         key: &Digest,
         fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> std::result::Result<DerivedFolder, E> {
-        self.inner.must_be_writable()?;
-        let parent = self.inner.root.join("temporary");
+        let parent = self.inner.work()?.join("temporary");
         let folder = tempfile::Builder::new()
             .prefix("derived-")
             .tempdir_in(&parent)
@@ -69,7 +74,7 @@ impl Store {
         let contents = folder.path().join("contents");
         fs::write(&contents, list(&folder.path().join("files"))?)
             .map_err(|source| Error::io("write", &contents, source))?;
-        let entry = self.entry(kind, key);
+        let entry = entry(self.inner.work()?, kind, key);
         let kept = DerivedFolder {
             path: entry.join("files"),
         };
@@ -107,7 +112,7 @@ impl Store {
 
     /// Removes an entry, such that nobody sees half of it.
     pub(crate) fn set_aside(&self, entry: &Path) -> Result<()> {
-        let parent = self.inner.root.join("temporary");
+        let parent = self.inner.work()?.join("temporary");
         let aside = tempfile::Builder::new()
             .prefix("old-")
             .tempdir_in(&parent)
@@ -118,25 +123,22 @@ impl Store {
             Err(source) => Err(Error::io("remove", entry, source)),
         }
     }
+}
 
-    fn entry(&self, kind: &str, key: &Digest) -> PathBuf {
-        // Kinds are words of our own, but no kind may ever lead out of the store.
-        let kind: String = kind
-            .chars()
-            .map(|letter| {
-                if letter.is_ascii_alphanumeric() {
-                    letter
-                } else {
-                    '-'
-                }
-            })
-            .collect();
-        self.inner
-            .root
-            .join("derived")
-            .join(kind)
-            .join(key.to_string())
-    }
+/// The folder of an entry in a store.
+fn entry(root: &Path, kind: &str, key: &Digest) -> PathBuf {
+    // Kinds are words of our own, but no kind may ever lead out of the store.
+    let kind: String = kind
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    root.join("derived").join(kind).join(key.to_string())
 }
 
 /// Whether all files of an entry are there with their lengths.

@@ -16,7 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     writable: bool,
     /// The open `format` file, with a lock on it: for as long as it lives, nothing is collected.
     pub(crate) lock: Option<File>,
+    /// Takes what is computed while the store can only be read; gone with it.
+    aside: OnceLock<tempfile::TempDir>,
 }
 
 impl Store {
@@ -76,7 +78,8 @@ impl Store {
     }
 
     /// Opens the store at `path`, and makes it when there is none. When nobody else uses it, what
-    /// killed builds left behind is removed. A store that may not be written to can be read from.
+    /// killed builds left behind is removed. A store that may not be written to can be read from;
+    /// what is computed goes to a temporary folder then, and is gone with the returned value.
     pub fn open(path: &Path) -> Result<Self> {
         let inner = match Inner::open_writable(path) {
             Err(Error::Io { source, .. })
@@ -97,6 +100,11 @@ impl Store {
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// Whether anything can be added to it.
+    pub fn is_writable(&self) -> bool {
+        self.inner.writable
     }
 
     /// The blob with this digest, if it is there.
@@ -153,8 +161,7 @@ impl Store {
     /// or, if the build is killed, by a later [`Store::open`] or [`Store::gc`]. The store is to be
     /// kept open for as long as the folder is used: that is what protects it.
     pub fn scratch(&self) -> Result<tempfile::TempDir> {
-        self.inner.must_be_writable()?;
-        let folder = self.inner.root.join("scratch");
+        let folder = self.inner.work()?.join("scratch");
         tempfile::Builder::new()
             .prefix("build-")
             .tempdir_in(&folder)
@@ -214,6 +221,7 @@ impl Inner {
             root: root.into(),
             writable: true,
             lock: Some(lock),
+            aside: OnceLock::new(),
         };
         if alone {
             inner.clean_up(Some(PARTIAL_AGE))?;
@@ -243,6 +251,7 @@ impl Inner {
             root: root.into(),
             writable: false,
             lock: Some(lock),
+            aside: OnceLock::new(),
         })
     }
 
@@ -261,6 +270,32 @@ impl Inner {
         Err(Error::ReadOnly {
             path: self.root.clone(),
         })
+    }
+
+    /// Where what is computed goes: the store, or a temporary folder of the same form.
+    pub(crate) fn work(&self) -> Result<&Path> {
+        if self.writable {
+            return Ok(&self.root);
+        }
+        if let Some(aside) = self.aside.get() {
+            return Ok(aside.path());
+        }
+        let parent = temporary_folder();
+        let failed = |source| Error::io("create a folder in", &parent, source);
+        let made = tempfile::Builder::new()
+            .prefix("fortress-build-")
+            .tempdir_in(&parent)
+            .map_err(failed)?;
+        for name in FOLDERS {
+            fs::create_dir(made.path().join(name)).map_err(failed)?;
+        }
+        // Another thread may have been quicker: then this one's goes again.
+        Ok(self.aside.get_or_init(|| made).path())
+    }
+
+    /// The temporary folder that stands in for the store, if there is one.
+    pub(crate) fn aside(&self) -> Option<&Path> {
+        self.aside.get().map(tempfile::TempDir::path)
     }
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -341,6 +376,15 @@ impl Inner {
             }
         }
         Ok(removed)
+    }
+}
+
+/// Where large temporary files go: where the environment says, else where they are not in memory.
+fn temporary_folder() -> PathBuf {
+    let large = Path::new("/var/tmp");
+    match std::env::var_os("TMPDIR") {
+        None if large.is_dir() => large.to_owned(),
+        _ => std::env::temp_dir(),
     }
 }
 

@@ -224,11 +224,20 @@ fn tells_what_an_update_changes() {
 fn works_offline_from_what_it_remembers() {
     let world = world();
     let sources = world.sources();
-    let never = world.load_at(&sources, NOW, true).unwrap_err();
+    let mut distant = sources.clone();
+    for source in &mut distant {
+        source.mirrors = vec!["http://mirror.invalid".into()];
+    }
+    let never = world.load_at(&distant, NOW, true).unwrap_err();
     assert!(matches!(never, Error::NotRemembered { .. }), "{never}");
     assert!(never.hint().is_some());
-    world.load().unwrap();
+    // A folder is no network, so it is asked.
+    let index = world.load_at(&sources, NOW, true).unwrap();
+    assert_eq!(index.len(), 8);
     fs::remove_dir_all(world.archive.root()).unwrap();
+    let again = world.load_at(&distant, NOW, true).unwrap();
+    assert_eq!(again.len(), 8);
+    // The folder is gone, and what was in it is remembered.
     let again = world.load_at(&sources, NOW, true).unwrap();
     assert_eq!(again.len(), 8);
     // What is remembered is judged as anything else.

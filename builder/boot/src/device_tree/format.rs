@@ -25,5 +25,8 @@ pub(super) const END: u32 = 9;
 
 /// Longest that is read; those of Raspberry Pis have 27 to 80 KB.
 pub(super) const LONGEST: usize = 2 << 20;
+/// The longest name that is read; those of properties are shared, so that without a bound few bytes
+/// would stand for very many.
+pub(super) const LONGEST_NAME: usize = 255;
 /// How deep nodes may lie in each other.
 pub(super) const DEEPEST: usize = 64;

@@ -1,8 +1,8 @@
 //! Reads what may be anything.
 
 use super::format::{
-    BEGIN_NODE, DEEPEST, END, END_NODE, HEADER, LONGEST, MAGIC, NOTHING, PROPERTY, RESERVATION,
-    VERSION,
+    BEGIN_NODE, DEEPEST, END, END_NODE, HEADER, LONGEST, LONGEST_NAME, MAGIC, NOTHING, PROPERTY,
+    RESERVATION, VERSION,
 };
 use super::{DeviceTree, Error, Node};
 use std::collections::HashSet;
@@ -83,6 +83,12 @@ fn reservations(block: &[u8]) -> Result<Vec<(u64, u64)>, Error> {
     Ok(found)
 }
 
+/// The length of the name that bytes begin with.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let mut reach = bytes.iter().take(LONGEST_NAME + 1);
+    reach.position(|byte| *byte == 0)
+}
+
 /// A node that has begun, and the names in it.
 #[derive(Default)]
 struct Open {
@@ -125,8 +131,7 @@ impl Reader<'_> {
     /// A text that ends with a NUL.
     fn node_name(&mut self) -> Result<String, Error> {
         let rest = self.structure.get(self.at..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == 0);
-        let length = length.ok_or_else(|| self.damaged("a name has no end"))?;
+        let length = length(rest).ok_or_else(|| self.damaged("a name has no end"))?;
         let start = self.at;
         let name = self.bytes(length + 1)?[..length].to_vec();
         match String::from_utf8(name) {
@@ -145,8 +150,7 @@ impl Reader<'_> {
             offset: offset as usize,
         };
         let rest = self.strings.get(offset as usize..).ok_or_else(damaged)?;
-        let length = rest.iter().position(|byte| *byte == 0);
-        let name = &rest[..length.ok_or_else(damaged)?];
+        let name = &rest[..length(rest).ok_or_else(damaged)?];
         let text = std::str::from_utf8(name).map_err(|_| damaged())?;
         Ok(text.to_owned())
     }
@@ -314,5 +318,16 @@ mod tests {
         };
         let error = DeviceTree::parse(&tree.to_bytes()).unwrap_err();
         assert!(error.to_string().contains("too deep"), "{error}");
+        for (length, reason) in [
+            (LONGEST_NAME, None),
+            (LONGEST_NAME + 1, Some("property's name is none")),
+        ] {
+            let mut tree = DeviceTree::default();
+            tree.root.properties.push(("n".repeat(length), Vec::new()));
+            let read = DeviceTree::parse(&tree.to_bytes());
+            let said = read.err().map(|error| error.to_string());
+            assert_eq!(said.is_some(), reason.is_some(), "{said:?}");
+            assert!(said.unwrap_or_default().contains(reason.unwrap_or("")));
+        }
     }
 }

@@ -6,6 +6,8 @@ use crate::elf::{Layout, Object, Refusal, string};
 const NEEDED: u64 = 1;
 const RUN_PATH_OLD: u64 = 15;
 const RUN_PATH: u64 = 29;
+/// Most libraries that a program may need, and most folders that it may name.
+const MOST: usize = 4096;
 
 /// What a program or library loads when it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +58,9 @@ fn read(bytes: &[u8]) -> Result<Option<Dynamic>, Refusal> {
                     .extend(text(value)?.split(':').map(str::to_owned));
             }
             _ => {}
+        }
+        if found.needed.len() > MOST || found.run_path.len() > MOST {
+            return Err("needs more libraries than any program does");
         }
     }
     Ok(Some(found))

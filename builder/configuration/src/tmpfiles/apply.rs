@@ -131,7 +131,8 @@ impl Apply<'_> {
         let target = self.argument(line, &path);
         match self.tree.get(&path).map(|node| &node.kind) {
             Some(Kind::Symlink(found)) if *found == target => return Ok(()),
-            Some(_) if !line.plus => return Ok(()),
+            Some(Kind::Symlink(_)) if !line.plus => return Ok(()),
+            Some(_) if !line.plus && !line.replace_kind => return Ok(()),
             Some(_) => {
                 self.tree.remove(&path);
             }
@@ -187,13 +188,13 @@ impl Apply<'_> {
         }
     }
 
-    /// Whether something is at the path that stays; what is of the wrong kind goes for `=`, else
-    /// it is told of and stays.
+    /// Whether something is at the path that stays; what is of the wrong kind goes for `=`, and for a
+    /// pipe for `+`, else it is told of and stays.
     fn kept(&mut self, line: &Line, path: &TreePath, right: impl Fn(&Node) -> bool) -> bool {
         match self.tree.get(path) {
             None => false,
             Some(node) if right(node) => true,
-            Some(_) if line.replace_kind => {
+            Some(_) if line.replace_kind || line.plus && line.kind == 'p' => {
                 self.tree.remove(path);
                 false
             }
@@ -245,26 +246,24 @@ impl Apply<'_> {
     }
 
     fn user(&mut self, owner: Option<&Owner>) -> Option<u32> {
-        let name = &owner?.name;
-        let id = if name == "root" {
-            Some(0)
-        } else {
-            self.accounts.user_id(name)
-        };
-        self.known("user", name, id)
+        self.id("user", owner, Accounts::user_id)
     }
 
     fn group(&mut self, owner: Option<&Owner>) -> Option<u32> {
-        let name = &owner?.name;
-        let id = if name == "root" {
-            Some(0)
-        } else {
-            self.accounts.group_id(name)
-        };
-        self.known("group", name, id)
+        self.id("group", owner, Accounts::group_id)
     }
 
-    fn known(&mut self, what: &str, name: &str, id: Option<u32>) -> Option<u32> {
+    fn id(
+        &mut self,
+        what: &str,
+        owner: Option<&Owner>,
+        find: fn(&Accounts, &str) -> Option<u32>,
+    ) -> Option<u32> {
+        let name = &owner?.name;
+        let id = match name.as_str() {
+            "root" => Some(0),
+            name => find(self.accounts, name),
+        };
         if id.is_none() {
             self.warnings
                 .push(format!("{what} {name:?} does not exist"));

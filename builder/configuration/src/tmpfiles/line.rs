@@ -72,7 +72,7 @@ impl From<Unexpanded> for Skipped {
     }
 }
 
-const KINDS: &str = "fwdDevqQpLcbCxXrRzZtThHaA";
+const KINDS: &str = "fFwdDevqQpLcbCxXrRzZtThHaA";
 
 /// Reads a line.
 pub(crate) fn parse(text: &str, specifiers: &Specifiers) -> Result<Line, Skipped> {
@@ -86,6 +86,11 @@ pub(crate) fn parse(text: &str, specifiers: &Specifiers) -> Result<Line, Skipped
     let kind = letters.next().filter(|kind| KINDS.contains(*kind));
     let kind = kind.ok_or_else(|| format!("{action:?} is no type of line"))?;
     let modifiers = letters.as_str();
+    // What `f+` was called before systemd 239, and what Ubuntu 24.04 calls it still.
+    let (kind, replaces) = match kind {
+        'F' => ('f', true),
+        kind => (kind, false),
+    };
     if let Some(unknown) = modifiers.chars().find(|found| !"!-+=~^$?".contains(*found)) {
         return Err(format!("{unknown:?} is no modifier").into());
     }
@@ -100,7 +105,7 @@ pub(crate) fn parse(text: &str, specifiers: &Specifiers) -> Result<Line, Skipped
     };
     Ok(Line {
         kind,
-        plus: modifiers.contains('+'),
+        plus: replaces || modifiers.contains('+'),
         if_target: modifiers.contains('?'),
         replace_kind: modifiers.contains('='),
         path: TreePath::new(&path).map_err(|error| error.to_string())?,
@@ -168,6 +173,12 @@ mod tests {
         assert_eq!(line.mode, Some(mode));
         assert!(line.user.unwrap().only_new && !line.group.unwrap().only_new);
         assert_eq!(line.argument.unwrap(), b"two\nlines \"quoted\"");
+        let replacing = parse("F! /run/nologin 0644 - - - wait", &specifiers);
+        assert_eq!(
+            replacing,
+            parse("f+! /run/nologin 0644 - - - wait", &specifiers)
+        );
+        assert!(replacing.unwrap().plus);
         let line = parse("f~ /x - - - - aGk=", &specifiers).unwrap();
         assert_eq!(line.argument.unwrap(), b"hi");
         for runtime in ["d /var/%m", "f^ /x - - - - credential", "L /x - - - - /%b"] {

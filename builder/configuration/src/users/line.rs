@@ -7,21 +7,25 @@ use crate::specifier::Specifiers;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     /// `u`, `u!`: a user, and a group of its name unless it says which.
-    User {
-        name: String,
-        id: Id,
-        group: Option<GroupOf>,
-        description: String,
-        home: Option<String>,
-        shell: Option<String>,
-        locked: bool,
-    },
+    User(Wish),
     /// `g`: a group.
     Group { name: String, id: Id },
     /// `m`: a user's membership in a group.
     Member { user: String, group: String },
     /// `r`: IDs to choose from.
     Range { first: u32, last: u32 },
+}
+
+/// A user that a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) name: String,
+    pub(super) id: Id,
+    pub(super) group: Option<GroupOf>,
+    pub(super) description: String,
+    pub(super) home: Option<String>,
+    pub(super) shell: Option<String>,
+    pub(super) locked: bool,
 }
 
 /// Which ID an account gets.
@@ -81,7 +85,7 @@ pub(super) fn parse(line: &str, specifiers: &Specifiers) -> Result<Line, String>
     match action.as_str() {
         "u" | "u!" => {
             let (id, group) = user_id(id.as_deref())?;
-            Ok(Line::User {
+            Ok(Line::User(Wish {
                 name: account_name(name)?,
                 id,
                 group,
@@ -89,7 +93,7 @@ pub(super) fn parse(line: &str, specifiers: &Specifiers) -> Result<Line, String>
                 home: absolute("home directory", home)?,
                 shell: absolute("shell", shell)?,
                 locked: action == "u!",
-            })
+            }))
         }
         "g" => Ok(Line::Group {
             name: account_name(name)?,
@@ -188,7 +192,7 @@ mod tests {
         let user = line(r#"u! _x-1 12:group "A 100%% name" /var/lib/%H -"#).unwrap();
         assert_eq!(
             user,
-            Line::User {
+            Line::User(Wish {
                 name: "_x-1".into(),
                 id: Id::Fixed(12),
                 group: Some(GroupOf::Name("group".into())),
@@ -196,7 +200,7 @@ mod tests {
                 home: Some("/var/lib/host".into()),
                 shell: None,
                 locked: true,
-            }
+            })
         );
         let group = |id| Line::Group {
             name: "a".into(),
@@ -212,11 +216,11 @@ mod tests {
         assert_eq!(line("r - 5-9").unwrap(), Line::Range { first: 5, last: 9 });
         assert!(matches!(
             line("u a -:12"),
-            Ok(Line::User {
+            Ok(Line::User(Wish {
                 id: Id::Any,
                 group: Some(GroupOf::Id(12)),
                 ..
-            })
+            }))
         ));
     }
 

@@ -222,6 +222,7 @@ pub fn read(source: &dyn ReadAt, offset: u64, length: u64) -> Result<Structure> 
         },
         directories: Vec::new(),
         attributes: BTreeSet::new(),
+        shared: 0,
         name_bytes: 0,
         names: 0,
         superblock,
@@ -315,6 +316,9 @@ struct Reader<'a> {
     directories: Vec<(u32, Inode, Vec<u64>)>,
     /// Blocks of extended attributes: inodes may share one.
     attributes: BTreeSet<u64>,
+    /// Blocks that were claimed again. Any number of files may claim all blocks there are, so this has
+    /// an end.
+    shared: u64,
     names: usize,
     name_bytes: usize,
 }
@@ -387,15 +391,19 @@ impl Reader<'_> {
         for block in start..start + count {
             shared |= self.used.set(block);
         }
-        if !shared {
-            let stretch = Stretch {
-                start,
-                count,
-                owner,
+        if shared {
+            self.shared += count;
+            return match self.shared > self.superblock.blocks {
+                true => Err(damaged("its files lie on each other")),
+                false => Ok(false),
             };
-            self.structure.stretches.push(stretch);
         }
-        Ok(!shared)
+        self.structure.stretches.push(Stretch {
+            start,
+            count,
+            owner,
+        });
+        Ok(true)
     }
 
     fn groups(&mut self) -> Result<Vec<Group>> {

@@ -17,6 +17,10 @@ use std::io::{self, Write};
 
 /// Most files and directories that a volume is believed to have.
 const MOST_ENTRIES: usize = 1 << 20;
+/// Longest path that is believed, and most bytes of all paths together: folders in folders would
+/// otherwise take memory by the square of their number.
+const LONGEST_PATH: usize = 4096;
+const MOST_PATH_BYTES: usize = 128 << 20;
 /// How much of a file is copied at once.
 const PIECE: u64 = 1 << 20;
 /// Bytes of the table that are read at once.
@@ -27,6 +31,8 @@ const TABLE_PIECE: usize = 4096;
 pub struct Volume<'a> {
     source: Source<'a>,
     entries: Vec<VolumeEntry>,
+    /// Of all entries' paths.
+    path_bytes: usize,
     label: String,
 }
 
@@ -55,13 +61,19 @@ pub fn read(file: &dyn ReadAt, offset: u64, length: u64) -> Result<Volume<'_>> {
     let mut volume = Volume {
         source,
         entries: Vec::new(),
+        path_bytes: 0,
         label: String::new(),
     };
+    // Directories may share clusters, each of which would be read again and again.
+    let mut left = volume.source.clusters * volume.source.boot.cluster_length();
     let root = volume.source.boot.root_cluster;
     let mut visited = HashSet::from([root]);
     let mut waiting = vec![(String::new(), root)];
     while let Some((path, cluster)) = waiting.pop() {
         let bytes = volume.source.directory(cluster)?;
+        left = left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| damaged("its directories take more than there is"))?;
         let first = volume.entries.len();
         volume.read_directory(&path, &bytes)?;
         // The last is read first: so the order is that of the disk, parents first.
@@ -192,9 +204,14 @@ impl Volume<'_> {
             if self.entries.len() == MOST_ENTRIES {
                 return Err(damaged(format!("it has over {MOST_ENTRIES} entries")));
             }
+            let path = format!("{path}{name}");
+            self.path_bytes += path.len();
+            if path.len() > LONGEST_PATH || self.path_bytes > MOST_PATH_BYTES {
+                return Err(damaged("its directories lie too deep in each other"));
+            }
             let directory = short.attributes & DIRECTORY != 0;
             self.entries.push(VolumeEntry {
-                path: format!("{path}{name}"),
+                path,
                 short_name,
                 directory,
                 length: if directory { 0 } else { short.length },
@@ -416,5 +433,40 @@ impl<'a> Chain<'a> {
         entry
             .map(|entry| u32::from_le_bytes(*entry) & CLUSTER_BITS)
             .ok_or_else(|| damaged("its tables are too short"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fat::{FatKind, FatOptions, write};
+    use fortress_tree::Tree;
+
+    /// Every directory's path is kept, so depth costs memory by its square.
+    #[test]
+    fn directories_in_directories_have_an_end() {
+        let size = 34 << 20;
+        let options = FatOptions {
+            kind: FatKind::Fat32,
+            size,
+            sectors_per_cluster: None,
+            volume_id: 7,
+            label: "TEST".into(),
+            epoch: 1_700_000_000,
+        };
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(size).unwrap();
+        write(&Tree::new(0), &options, &file, 0).unwrap();
+        let mut volume = read(&file, 0, size).unwrap();
+        let mut entry = [0; ENTRY];
+        entry[..11].copy_from_slice(b"D          ");
+        entry[11] = DIRECTORY;
+        let mut read = |depth| volume.read_directory(&"d/".repeat(depth), &entry);
+        read(LONGEST_PATH / 2 - 1).unwrap();
+        let error = read(LONGEST_PATH / 2).unwrap_err();
+        assert!(error.to_string().contains("too deep"), "{error}");
+        // Many are as bad as deep ones.
+        let all = (0..).find(|_| read(LONGEST_PATH / 2 - 1).is_err());
+        assert_eq!(all, Some(MOST_PATH_BYTES / (LONGEST_PATH - 1) - 2));
     }
 }

@@ -9,7 +9,7 @@ use crate::source::Located;
 impl Inputs<'_> {
     /// The base's suites, and those of its optional ones from which something is taken.
     pub(super) fn archives(&mut self) -> Result<Vec<Archive>> {
-        let mut pins = std::mem::take(&mut self.composition.pins);
+        let mut pins = std::mem::take(&mut self.composition.wishes.pins);
         let mut archives = Vec::new();
         for archive in std::mem::take(&mut self.base.archives) {
             let only = match pins.remove(&archive.name.value) {

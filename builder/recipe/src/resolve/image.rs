@@ -9,7 +9,7 @@ use crate::source::Located;
 impl Inputs<'_> {
     /// The partitions of the slots that the image has, and its sizes.
     pub(super) fn image(&mut self) -> Result<(Vec<Partition>, Image)> {
-        let scalars = std::mem::take(&mut self.composition.scalars);
+        let scalars = std::mem::take(&mut self.composition.wishes.scalars);
         let written = std::mem::take(&mut self.board.partitions);
         let in_slot = |slot: &Option<Located<Slot>>, wanted| {
             slot.as_ref().is_some_and(|slot| slot.value == wanted)
@@ -63,7 +63,7 @@ impl Inputs<'_> {
             slots,
             esp_size,
         };
-        self.composition.scalars = scalars;
+        self.composition.wishes.scalars = scalars;
         Ok((partitions, image))
     }
 

@@ -42,12 +42,23 @@ pub enum ByteOwner {
     Free,
 }
 
+/// [`ByteOwner`], with paths by their numbers: there may be very many stretches.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    BootSector,
+    Table(u64),
+    Directory(usize),
+    Contents { path: usize, offset: u64 },
+}
+
 /// A volume's structure.
 #[derive(Debug)]
 pub struct VolumeStructure {
     problems: Vec<VolumeProblem>,
     /// Sorted.
-    stretches: Vec<(Range<u64>, ByteOwner)>,
+    stretches: Vec<(Range<u64>, Owner)>,
+    /// Of the root, and of all entries.
+    paths: Vec<String>,
 }
 
 impl VolumeStructure {
@@ -62,15 +73,21 @@ impl VolumeStructure {
             .stretches
             .partition_point(|(bytes, _)| bytes.start <= at);
         let found = after.checked_sub(1).and_then(|at| self.stretches.get(at));
-        match found {
-            Some((bytes, ByteOwner::Contents { path, offset })) if bytes.contains(&at) => {
-                ByteOwner::Contents {
-                    path: path.clone(),
-                    offset: offset + at - bytes.start,
-                }
-            }
-            Some((bytes, owner)) if bytes.contains(&at) => owner.clone(),
-            _ => ByteOwner::Free,
+        let Some((bytes, owner)) = found.filter(|(bytes, _)| bytes.contains(&at)) else {
+            return ByteOwner::Free;
+        };
+        let path = |number: usize| self.paths.get(number).cloned().unwrap_or_default();
+        match *owner {
+            Owner::BootSector => ByteOwner::BootSector,
+            Owner::Table(copy) => ByteOwner::Table(copy),
+            Owner::Directory(number) => ByteOwner::Directory(path(number)),
+            Owner::Contents {
+                path: number,
+                offset,
+            } => ByteOwner::Contents {
+                path: path(number),
+                offset: offset + at - bytes.start,
+            },
         }
     }
 
@@ -105,7 +122,8 @@ pub fn check(source: &dyn ReadAt, offset: u64, length: u64) -> Result<VolumeStru
         volume: &volume,
         structure: VolumeStructure {
             problems: Vec::new(),
-            stretches: vec![(0..tables_start, ByteOwner::BootSector)],
+            stretches: vec![(0..tables_start, Owner::BootSector)],
+            paths: vec![String::new()],
         },
         used: vec![0; (volume.source.clusters as usize).div_ceil(64)],
     };
@@ -115,14 +133,16 @@ pub fn check(source: &dyn ReadAt, offset: u64, length: u64) -> Result<VolumeStru
         checking
             .structure
             .stretches
-            .push((bytes, ByteOwner::Table(copy)));
+            .push((bytes, Owner::Table(copy)));
     }
     checking.compare_tables(tables_start, table_length)?;
     let root = volume.source.boot.root_cluster;
-    checking.follow("", root, None)?;
+    checking.follow(0, root, None)?;
     for entry in &volume.entries {
+        let number = checking.structure.paths.len();
+        checking.structure.paths.push(entry.path.clone());
         let contents = (!entry.directory).then_some(u64::from(entry.length));
-        checking.follow(&entry.path, entry.cluster, contents)?;
+        checking.follow(number, entry.cluster, contents)?;
     }
     checking.find_lost()?;
     let mut structure = checking.structure;
@@ -170,39 +190,42 @@ impl Checking<'_> {
         Ok(())
     }
 
+    /// How a path is shown, by its number.
+    fn shown(&self, number: usize) -> &str {
+        match self.structure.paths.get(number).map(String::as_str) {
+            None | Some("") => "the root directory",
+            Some(path) => path,
+        }
+    }
+
     /// Follows a file's or directory's chain; a file's length is given.
-    fn follow(&mut self, path: &str, first: u32, contents: Option<u64>) -> Result<()> {
+    fn follow(&mut self, path: usize, first: u32, contents: Option<u64>) -> Result<()> {
         let source = &self.volume.source;
         let cluster_length = source.boot.cluster_length();
         let data = source.boot.data_sector() * SECTOR;
         let mut chain = Chain::new(source, first);
         let mut passed = 0;
-        let shown = if path.is_empty() {
-            "the root directory"
-        } else {
-            path
-        };
         while let Some(run) = chain.next_run(u64::MAX)? {
             for index in 0..run.length / cluster_length {
                 let cluster = (run.offset - data) / cluster_length + index;
                 let Some(word) = self.used.get_mut((cluster / 64) as usize) else {
-                    return Err(damaged(format!("{shown} leads outside")));
+                    return Err(damaged(format!("{} leads outside", self.shown(path))));
                 };
                 let was = *word >> (cluster % 64) & 1 == 1;
                 *word |= 1 << (cluster % 64);
                 if was {
                     let start = run.offset + index * cluster_length;
-                    let reason = format!("{shown} takes what another file takes");
+                    let reason = format!("{} takes what another file takes", self.shown(path));
                     self.problem(Some(start..start + cluster_length), reason);
                     return Ok(());
                 }
             }
             let (end, owner) = match contents {
-                None => (run.length, ByteOwner::Directory(path.to_owned())),
+                None => (run.length, Owner::Directory(path)),
                 Some(length) => (
                     length.saturating_sub(passed).min(run.length),
-                    ByteOwner::Contents {
-                        path: path.to_owned(),
+                    Owner::Contents {
+                        path,
                         offset: passed,
                     },
                 ),
@@ -214,6 +237,7 @@ impl Checking<'_> {
         if let Some(length) = contents
             && passed != length.next_multiple_of(cluster_length)
         {
+            let shown = self.shown(path);
             let reason = format!("{shown} has {length} bytes, and clusters for {passed}");
             self.problem(None, reason);
         }
