@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
-/// How the names of such files end: `.NAME.XXXXXX.fortress.partial`. No other program's do.
+/// How the names of such files end: `.NAME.CHANCE.fortress.partial`. No other program's do.
 const ENDING: &str = ".fortress.partial";
 /// How many characters are drawn by chance for it.
 const CHANCE: usize = 6;
