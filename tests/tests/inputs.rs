@@ -194,7 +194,8 @@ fn offline_with_nothing_in_the_store() {
     );
     // The index is remembered now, so that a new lock needs no network.
     fs::remove_file(ubuntu.lock()).unwrap();
-    arguments[0] = "lock".into();
+    let mut arguments = without_mirrors(&ubuntu, "lock");
+    arguments.push("--offline".into());
     Program::under(&without_network, &arguments).run().success();
     assert_eq!(version(&lock_text(&ubuntu), "tool"), "1.0");
 }

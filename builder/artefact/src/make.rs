@@ -91,12 +91,9 @@ pub fn make(
             continue;
         }
         let path = beside(image, kind);
-        let stage = observer.stage(
-            &format!("compress ({})", kind.name()),
-            Some(length),
-            Unit::Bytes,
-        );
+        let name = format!("compress ({})", kind.name());
         let found = whole(&path, |out| {
+            let stage = observer.stage(&name, Some(length), Unit::Bytes);
             compress::compress(&file, image, kind, out, &*stage, observer)
         })?;
         digests = Some((kind, found));
