@@ -157,7 +157,7 @@ fn a_file_becomes_the_image_however_it_is_compressed() {
     }
     // Compressed data that is cut off or changed is found out, and not made bootable.
     let size = fs::metadata(&zst).unwrap().len();
-    for (from, at) in [(&zst, size / 2), (&xz, 100_000)] {
+    for (from, at) in [(&zst, size / 2), (&xz, 8 * MIB)] {
         let file = File::options().read(true).write(true).open(from).unwrap();
         file.write_all_at(&[0x5a; 64], at).unwrap();
         let target = path("target.img");
@@ -166,6 +166,16 @@ fn a_file_becomes_the_image_however_it_is_compressed() {
         assert_not_bootable(&target);
         fs::remove_file(target).unwrap();
     }
+    // Nothing is written if not even the first piece can be unpacked.
+    let file = File::options().write(true).open(&xz).unwrap();
+    file.write_all_at(&[0x5a; 64], 100_000).unwrap();
+    let disk = path("disk.img");
+    old_disk(&disk, 1 << 30);
+    let said = flash(&xz, &disk, &["--force-device", "disk.img"]).refusal(21);
+    assert!(said.contains("nothing was written"), "{said}");
+    let mut start = [0];
+    File::open(&disk).unwrap().read_exact(&mut start).unwrap();
+    assert_eq!(start, [OLD]);
 }
 
 #[test]

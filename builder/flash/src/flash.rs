@@ -2,7 +2,7 @@
 
 use crate::medium::Medium;
 use crate::pace::Pace;
-use crate::pieces::{self, Piece};
+use crate::pieces::{self, Piece, Pool};
 use crate::read_back::Comparison;
 use crate::source::{Failed, Source};
 use crate::write::{Ends, Trouble, Writer};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How an image is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Flash<'a> {
 /// Why a pass over the image ended early.
 enum Stopped {
     Image(Failed),
+    /// The disk's ends cannot be erased.
+    Erasing(Trouble),
     Disk(Trouble),
     Differs(u64),
     Cancelled,
@@ -100,15 +103,10 @@ impl Flash<'_> {
             return Err(Error::Cancelled { state });
         }
         let mut ends = Ends::new(self.image.length());
-        let unknown = State::Unknown {
-            place: self.medium.name().to_owned(),
-        };
-        ends.erase(self.medium)
-            .map_err(|trouble| self.trouble(trouble, unknown))?;
         let (written, verdict) =
             self.write_and_read_back(source, passing, &mut ends, options.read_back)?;
         if self.observer.cancelled() {
-            return Err(self.stopped(Stopped::Cancelled));
+            return Err(self.stopped(Stopped::Cancelled, self.not_bootable()));
         }
         self.make_bootable(&ends, options)?;
         Ok(Flashed {
@@ -119,9 +117,9 @@ impl Flash<'_> {
         })
     }
 
-    /// Writes what is between the ends, reads it back, and verifies the image on the way: one thread
-    /// reads and unpacks, one writes and reads back, one hashes. Gives how many bytes were written,
-    /// and the verdict, which is good.
+    /// Erases the ends, writes what is between them, reads it back, and verifies the image on the way:
+    /// one thread reads and unpacks, one writes, or two read back, one hashes. Gives how many bytes were
+    /// written, and the verdict, which is good.
     fn write_and_read_back(
         &self,
         source: Source<'_>,
@@ -130,6 +128,7 @@ impl Flash<'_> {
         read_back: bool,
     ) -> Result<(u64, Verdict)> {
         let (hasher, to_hash) = channel();
+        let pool = Pool::new();
         let refused = AtomicBool::new(false);
         let refused = &refused;
         std::thread::scope(move |scope| {
@@ -138,12 +137,10 @@ impl Flash<'_> {
                 refused.store(verdict.outcome != Outcome::Good, Ordering::Relaxed);
                 verdict
             });
-            let written = self
-                .write(source, hasher, ends)
-                .map_err(|stopped| self.stopped(stopped))?;
+            let written = self.write(source, &pool, hasher, ends)?;
             // What hashing is behind, and the judgement, need not be waited for.
             let compared = match read_back {
-                true => self.read_back(self.image.source()?, ends, refused),
+                true => self.read_back(self.image.source()?, &pool, ends, refused),
                 false => Ok(()),
             };
             let verdict = hashed
@@ -152,29 +149,38 @@ impl Flash<'_> {
             if verdict.outcome != Outcome::Good {
                 return Err(self.not_verified(Box::new(verdict), self.not_bootable()));
             }
-            compared.map_err(|stopped| self.stopped(stopped))?;
+            compared.map_err(|stopped| self.stopped(stopped, self.not_bootable()))?;
             Ok((written, verdict))
         })
     }
 
-    /// Writes what is between the ends; gives how many bytes, with what the ends will be.
+    /// Erases the ends and writes what is between them; gives how many bytes, with what the ends will
+    /// be.
     fn write(
         &self,
         source: Source<'_>,
+        pool: &Arc<Pool>,
         hasher: Sender<Piece>,
         ends: &mut Ends,
-    ) -> Result<u64, Stopped> {
+    ) -> Result<u64> {
         let total = self.image.length();
         let stage = self.observer.stage("write", Some(total), Unit::Bytes);
         let done = source.done();
         let mut writer = Writer::new(self.medium, ends);
         let mut pace = Pace::new();
-        pieces::each(source, |piece, at| {
+        let mut state = State::Untouched;
+        let take = |piece: Piece, at| {
             if self.observer.cancelled() {
                 return Err(Stopped::Cancelled);
             }
             // It lives as long as this does.
             let _ = hasher.send(piece.clone());
+            if state == State::Untouched {
+                // The first pieces are read and hashed meanwhile.
+                let erased = writer.ends.erase(self.medium);
+                erased.map_err(Stopped::Erasing)?;
+                state = self.not_bootable();
+            }
             let before = writer.written;
             match &piece {
                 Piece::Data(loan) => writer.data(loan.bytes(), at)?,
@@ -183,36 +189,46 @@ impl Flash<'_> {
             stage.advance(piece.length());
             pace.tell(stage.as_ref(), writer.written - before, done.part());
             Ok(())
-        })?;
-        writer.finish()?;
+        };
+        let taken = pieces::each(source, pool, [take]);
+        // The image is judged while the disk is flushed.
+        drop(hasher);
+        let written = taken.and_then(|()| Ok(writer.finish()?));
+        written.map_err(|stopped| self.stopped(stopped, state))?;
         Ok(writer.written + ends.head().len() as u64 + ends.tail().len() as u64)
     }
 
-    /// Compares what is between the ends with the image. Ends early when the image turns out to be
-    /// refused.
+    /// Compares what is between the ends with the image: one piece is read while another is compared.
+    /// Ends early when the image turns out to be refused.
     fn read_back(
         &self,
         source: Source<'_>,
+        pool: &Arc<Pool>,
         ends: &Ends,
         refused: &AtomicBool,
     ) -> Result<(), Stopped> {
         let total = self.image.length();
         let stage = self.observer.stage("read back", Some(total), Unit::Bytes);
-        let mut comparison = Comparison::new(self.medium, ends);
-        let mut pace = Pace::new();
-        pieces::each(source, |piece, at| {
-            if self.observer.cancelled() || refused.load(Ordering::Relaxed) {
-                return Err(Stopped::Cancelled);
+        let stage = stage.as_ref();
+        let pace = &Mutex::new(Pace::new());
+        let takers = [(); 2].map(|()| {
+            let mut comparison = Comparison::new(self.medium, ends);
+            move |piece: Piece, at| {
+                if self.observer.cancelled() || refused.load(Ordering::Relaxed) {
+                    return Err(Stopped::Cancelled);
+                }
+                let before = comparison.read;
+                if let Some(place) = comparison.piece(&piece, at)? {
+                    return Err(Stopped::Differs(place));
+                }
+                stage.advance(piece.length());
+                let done = (at + piece.length()) as f64 / total.max(1) as f64;
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                pace.tell(stage, comparison.read - before, done);
+                Ok(())
             }
-            let before = comparison.read;
-            if let Some(place) = comparison.piece(&piece, at)? {
-                return Err(Stopped::Differs(place));
-            }
-            stage.advance(piece.length());
-            let done = (at + piece.length()) as f64 / total.max(1) as f64;
-            pace.tell(stage.as_ref(), comparison.read - before, done);
-            Ok(())
-        })
+        });
+        pieces::each(source, pool, takers)
     }
 
     /// Writes the ends; if that fails, it is as if they had never been written, as far as that goes.
@@ -226,9 +242,7 @@ impl Flash<'_> {
         }
         let state = match ends.erase_head(self.medium) {
             Ok(()) => self.not_bootable(),
-            Err(_) => State::Unknown {
-                place: self.medium.name().to_owned(),
-            },
+            Err(_) => self.unknown(),
         };
         match outcome {
             Err(trouble) => Err(self.trouble(trouble, state)),
@@ -243,13 +257,19 @@ impl Flash<'_> {
         }
     }
 
-    /// The error for what stopped the work while the disk's start was erased.
-    fn stopped(&self, stopped: Stopped) -> Error {
-        let state = self.not_bootable();
+    fn unknown(&self) -> State {
+        State::Unknown {
+            place: self.medium.name().to_owned(),
+        }
+    }
+
+    /// The error for what stopped the work, and left the disk so.
+    fn stopped(&self, stopped: Stopped, state: State) -> Error {
         match stopped {
             Stopped::Cancelled => Error::Cancelled { state },
             Stopped::Differs(offset) => self.differs(offset, state),
             Stopped::Disk(trouble) => self.trouble(trouble, state),
+            Stopped::Erasing(trouble) => self.trouble(trouble, self.unknown()),
             Stopped::Image(failed) => Error::Damaged {
                 path: self.image_path(),
                 reason: match failed {

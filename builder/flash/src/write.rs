@@ -73,15 +73,16 @@ impl Ends {
     pub(crate) fn erase(&self, medium: &dyn Medium) -> Result<(), Trouble> {
         let length = self.tail_start + self.tail.len() as u64;
         let last = medium.size().saturating_sub(END).max(length);
-        self.erase_head(medium)?;
-        for (start, end) in [(self.tail_start, length), (last, medium.size())] {
+        for (operation, start, end) in [
+            ("erase the start of", 0, self.head.len() as u64),
+            ("erase the end of", self.tail_start, length),
+            ("erase the end of", last, medium.size()),
+        ] {
             let zeros = vec![0; (end - start) as usize];
             let written = medium.write(&zeros, start);
-            written.map_err(Trouble::new("erase the end of", start))?;
+            written.map_err(Trouble::new(operation, start))?;
         }
-        medium
-            .sync()
-            .map_err(Trouble::new("erase the end of", length))
+        medium.sync().map_err(Trouble::new("erase the start of", 0))
     }
 
     /// Makes a disk unbootable by its start alone.
@@ -93,21 +94,19 @@ impl Ends {
             .map_err(Trouble::new("erase the start of", 0))
     }
 
-    /// Makes a disk bootable: the first sectors come last.
+    /// Makes a disk bootable: the first sectors come last, when all else is on it.
     pub(crate) fn write(&self, medium: &dyn Medium) -> Result<(), Trouble> {
-        let first = FIRST.min(self.head.len());
-        let parts = [
-            (&self.tail[..], self.tail_start),
-            (&self.head[first..], first as u64),
-            (&self.head[..first], 0),
-        ];
-        for (bytes, offset) in parts {
-            medium
-                .write(bytes, offset)
-                .and_then(|()| medium.sync())
-                .map_err(Trouble::new("write to", offset))?;
-        }
-        Ok(())
+        let (first, rest) = self.head.split_at(FIRST.min(self.head.len()));
+        let write = |bytes: &[u8], offset: u64| {
+            let written = medium.write(bytes, offset);
+            written.map_err(Trouble::new("write to", offset))
+        };
+        let sync = || medium.sync().map_err(Trouble::new("write to", 0));
+        write(&self.tail, self.tail_start)?;
+        write(rest, first.len() as u64)?;
+        sync()?;
+        write(first, 0)?;
+        sync()
     }
 
     /// Reads both ends back; where they differ first, if they do.

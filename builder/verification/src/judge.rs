@@ -12,6 +12,7 @@ use crate::{Error, Passing, Result, compressed, root, signature, table};
 use fortress_disk::Region;
 use fortress_disk::verity::Area;
 use fortress_filesystem::ReadAt;
+use fortress_filesystem::ext4::Structure;
 use fortress_pipeline::manifest::{BootFacts, Manifest};
 use fortress_progress::Observer;
 use fortress_trust::PublicKeys;
@@ -20,6 +21,8 @@ use std::path::Path;
 
 /// Why bytes are wrong that are not zeros.
 const FILLED: &str = "there should be zeros";
+/// What firmware reads, by the board's word for it.
+const BOOT: [&str; 3] = ["esp", "boot", "boot-select"];
 
 /// Verifies an image with the owner's public keys: all of it, and all that is wrong is told. Keys
 /// that are missing leave their signatures to the fingerprints in the signed manifest; the key of the
@@ -48,8 +51,15 @@ pub fn verify(subject: &Subject, keys: &PublicKeys, observer: &dyn Observer) -> 
         parts: &parts,
         trusted: &trusted,
     };
-    let measured = measured::measure(subject.file(), subject.length(), &parts, observer)?;
-    match judge.all(subject.file(), &measured, &mut findings) {
+    // Most images are what they should be: what starts them is looked into as if this one were, while
+    // it is measured.
+    let (measured, early) = rayon::join(
+        || measured::measure(subject.file(), subject.length(), &parts, observer),
+        || judge.look(subject.file(), &|_| true),
+    );
+    let measured = measured?;
+    let early = judge.boot_is_same(&measured).then_some(early);
+    match judge.all(subject.file(), &measured, early, &mut findings) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             findings.wrong(Fault::Damaged, "image", "it ends before what starts it");
@@ -80,17 +90,39 @@ pub(crate) struct Judge<'a> {
     pub(crate) trusted: &'a Trusted<'a>,
 }
 
+/// What is found by reading an image here and there.
+pub(crate) struct Looked {
+    /// Of the root's file system; none if there is no root, or its source has not all of it now.
+    structure: Option<Option<std::result::Result<Structure, String>>>,
+    /// What is right and wrong with what starts the root.
+    boot: std::io::Result<Findings>,
+}
+
 impl Judge<'_> {
-    /// Judges what was measured, and what can be read of the image.
+    /// Judges what was measured, and what can be read of the image; some may have been `early`.
     pub(crate) fn all(
         &self,
         source: &dyn ReadAt,
         measured: &Measured,
+        early: Option<Looked>,
         findings: &mut Findings,
     ) -> std::io::Result<()> {
         if !self.parts(source, measured, findings) {
             return Ok(());
         }
+        let looked =
+            early.unwrap_or_else(|| self.look(source, &|part| self.is_same(part, measured)));
+        if let Some(structure) = looked.structure {
+            let structure = structure.ok_or(ErrorKind::WouldBlock)?;
+            root::check(self.parts, measured, &structure, findings);
+        }
+        findings.merge(looked.boot?);
+        Ok(())
+    }
+
+    /// Looks into the root's file system, and into what starts the root; `same` says whether a part is
+    /// the manifest's.
+    fn look(&self, source: &dyn ReadAt, same: &(dyn Fn(&Part) -> bool + Sync)) -> Looked {
         // Two things to read that have nothing to do with each other.
         let (structure, boot) = rayon::join(
             || {
@@ -100,15 +132,10 @@ impl Judge<'_> {
             },
             || {
                 let mut boot = Findings::default();
-                self.boot(source, measured, &mut boot).map(|()| boot)
+                self.boot(source, same, &mut boot).map(|()| boot)
             },
         );
-        if let Some(structure) = structure {
-            let structure = structure.ok_or(ErrorKind::WouldBlock)?;
-            root::check(self.parts, measured, &structure, findings);
-        }
-        findings.merge(boot?);
-        Ok(())
+        Looked { structure, boot }
     }
 
     /// Judges what was measured without the root's file system, which is not all there.
@@ -119,7 +146,7 @@ impl Judge<'_> {
         root::check_blocks(self.parts, measured, None, findings);
         findings.note("the structure of the root's file system was not looked into");
         let mut boot = Findings::default();
-        match self.boot(source, measured, &mut boot) {
+        match self.boot(source, &|part| self.is_same(part, measured), &mut boot) {
             Ok(()) => findings.merge(boot),
             Err(_) => findings.wrong(Fault::Damaged, "image", "what starts it is not all there"),
         }
@@ -193,9 +220,7 @@ impl Judge<'_> {
             (Cover::Digest(wanted, length), Some(found @ Found::Digest(digest, filled))) => {
                 // What is wrong with these is told by whoever looks into them.
                 let looked_into = [HEAD, TAIL].contains(&part.name.as_str())
-                    || partition.is_some_and(|one| {
-                        ["esp", "boot", "boot-select"].contains(&one.purpose.as_str())
-                    });
+                    || partition.is_some_and(|one| BOOT.contains(&one.purpose.as_str()));
                 if looked_into {
                     return;
                 }
@@ -213,11 +238,11 @@ impl Judge<'_> {
         }
     }
 
-    /// Judges what starts the root.
+    /// Judges what starts the root; `same` says whether a part is the manifest's.
     fn boot(
         &self,
         source: &dyn ReadAt,
-        measured: &Measured,
+        same: &dyn Fn(&Part) -> bool,
         findings: &mut Findings,
     ) -> std::io::Result<()> {
         match &self.manifest.boot {
@@ -237,7 +262,7 @@ impl Judge<'_> {
                     source,
                     part,
                     used: self.form == Form::Device,
-                    same: self.is_same(part, measured),
+                    same: same(part),
                 };
                 let esp = Esp {
                     volume: &partition,
@@ -256,7 +281,7 @@ impl Judge<'_> {
                     trusted: self.trusted,
                     used: self.form == Form::Device,
                 };
-                partitions.check(&|part| self.is_same(part, measured), findings)
+                partitions.check(same, findings)
             }
             _ => {
                 let reason = "it starts in a way that is not known here";
@@ -264,6 +289,13 @@ impl Judge<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether all that firmware reads is the manifest's.
+    fn boot_is_same(&self, measured: &Measured) -> bool {
+        let parts = BOOT.map(|purpose| self.parts.purpose(self.manifest, purpose));
+        let mut parts = parts.into_iter().flatten();
+        parts.all(|part| self.is_same(part, measured))
     }
 
     fn is_same(&self, part: &Part, measured: &Measured) -> bool {

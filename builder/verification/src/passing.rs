@@ -293,7 +293,7 @@ impl Ended<'_> {
             parts: &self.parts,
             trusted: &trusted,
         };
-        match judge.all(&self.kept, &self.measured, &mut found) {
+        match judge.all(&self.kept, &self.measured, None, &mut found) {
             Ok(()) => {
                 findings.merge(found);
                 Ok(true)
