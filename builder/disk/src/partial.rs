@@ -1,20 +1,18 @@
 //! Files while they are being made: under a hidden name, until they are whole.
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 use std::ffi::OsString;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// How the names of such files end: `.NAME.CHANCE.fortress.partial`. No other program's do.
 const ENDING: &str = ".fortress.partial";
 /// How many characters are drawn by chance for it.
 const CHANCE: usize = 6;
-/// A file that is older has got its lock, if anybody ever wanted it.
-const YOUNG: Duration = Duration::from_secs(60);
 
 /// A file under a temporary name in the folder where it is to be. It takes its own name in
 /// [`PartialFile::finish`]; dropped before, it is removed. A process that is killed leaves it behind;
@@ -41,14 +39,20 @@ impl PartialFile {
             _ => Path::new("."),
         };
         remove_abandoned(folder);
-        let temporary = tempfile::Builder::new()
-            .prefix(&prefix)
-            .rand_bytes(CHANCE)
-            .suffix(ENDING)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
-        // The lock goes with the process, however that ends.
-        flock(&temporary, FlockOperation::NonBlockingLockExclusive)?;
+        let temporary = loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(&prefix)
+                .rand_bytes(CHANCE)
+                .suffix(ENDING)
+                .permissions(Permissions::from_mode(0o666))
+                .tempfile_in(folder)?;
+            // The lock goes with the process, however that ends.
+            retry_on_intr(|| flock(&temporary, FlockOperation::LockExclusive))?;
+            // Before it had its lock, somebody else may have taken it for abandoned.
+            if temporary.as_file().metadata()?.nlink() > 0 {
+                break temporary;
+            }
+        };
         Ok(Self {
             temporary,
             path: path.to_owned(),
@@ -107,9 +111,7 @@ fn remove_abandoned(folder: &Path) {
         let Ok(file) = File::open(entry.path()) else {
             continue;
         };
-        // One that was made just now may not have its lock yet, and has no contents either.
-        let young = file.metadata().is_ok_and(|metadata| is_young(&metadata));
-        if !young && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -125,16 +127,10 @@ fn is_partial(name: &[u8]) -> bool {
     name.len() > 1 && name.ends_with(b".") && chance.iter().all(u8::is_ascii_alphanumeric)
 }
 
-fn is_young(metadata: &Metadata) -> bool {
-    let age = metadata.modified().ok().map(|time| time.elapsed());
-    metadata.len() == 0 && !matches!(age, Some(Ok(age)) if age > YOUNG)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::time::SystemTime;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -163,6 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn many_at_once_do_not_take_each_other_for_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = folder.path().join(format!("list-{number}"));
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let mut file = PartialFile::create(&path).unwrap();
+                        write!(file, "{round}").unwrap();
+                        file.finish().unwrap();
+                        assert_eq!(std::fs::read_to_string(&path).unwrap(), round.to_string());
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder.path()).len(), 8);
+    }
+
+    #[test]
     fn what_killed_processes_left_goes_and_everything_else_stays() {
         let folder = tempfile::tempdir().unwrap();
         let abandoned = [
@@ -180,28 +195,19 @@ mod tests {
         for name in abandoned.iter().chain(&others) {
             std::fs::write(folder.path().join(name), "half of it").unwrap();
         }
-        let [young, old] = ["young1", "oldone"].map(|name| {
-            let name = format!(".host.img.{name}.fortress.partial");
-            File::create(folder.path().join(name)).unwrap()
-        });
-        drop(young);
-        old.set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+        let empty = folder.path().join(".host.img.empty1.fortress.partial");
+        File::create(&empty).unwrap();
         let link = folder.path().join(".link.linked.fortress.partial");
         std::os::unix::fs::symlink("host.img.killed.fortress.partial", link).unwrap();
         let path = folder.path().join("host.img");
         let first = PartialFile::create(&path).unwrap();
-        first.file().set_len(1).unwrap();
-        // It is of a process that runs.
+        // The first one is held.
         let second = PartialFile::create(&path).unwrap();
         assert!(first.temporary_path().exists());
         second.finish().unwrap();
         first.finish().unwrap();
         let mut expected = others.to_vec();
-        expected.extend([
-            ".host.img.young1.fortress.partial",
-            ".link.linked.fortress.partial",
-            "host.img",
-        ]);
+        expected.extend([".link.linked.fortress.partial", "host.img"]);
         expected.sort_unstable();
         assert_eq!(names(folder.path()), expected);
     }
