@@ -164,7 +164,7 @@ impl Flash<'_> {
         ends: &mut Ends,
     ) -> Result<u64> {
         let total = self.image.length();
-        let stage = self.observer.stage("write", Some(total), Unit::Bytes);
+        let mut stage = None;
         let done = source.done();
         let mut writer = Writer::new(self.medium, ends);
         let mut pace = Pace::new();
@@ -181,6 +181,9 @@ impl Flash<'_> {
                 erased.map_err(Stopped::Erasing)?;
                 state = self.not_bootable();
             }
+            // Whoever is told of it can rely on it that the disk starts nothing any more.
+            let stage =
+                stage.get_or_insert_with(|| self.observer.stage("write", Some(total), Unit::Bytes));
             let before = writer.written;
             match &piece {
                 Piece::Data(loan) => writer.data(loan.bytes(), at)?,
