@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
 /// Blocks that a thread hashes at once; their digests fill whole hash blocks.
-pub(crate) const PIECE_BLOCKS: u64 = 2 * PER_BLOCK;
+pub(crate) const PIECE_BLOCKS: u64 = PER_BLOCK;
 
 /// What a hash tree depends on besides the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
