@@ -60,6 +60,7 @@ pub const PATTERNS: &[Pattern] = &[
     // Verity first: whatever else such a line says, this is what it is about.
     pattern(Fails, "verity-corruption", "device-mapper: verity: * corrupted", "a block of a verity device is not what its hash tree says"),
     pattern(Fails, "verity-signature", "verity: Root hash verification failed", "nobody signed the root hash whom the kernel trusts"),
+    pattern(Ends, "verity-unsigned", "fortress: the root hash of * is not signed, ", "the machine demands the owner's signature of the root hash"),
     pattern(Fails, "verity-setup", "device-mapper: table: * verity: ", "the kernel refuses the verity device: superblock, signature or root hash"),
     pattern(Fails, "verity-root-hash", "Verity device detected corruption", "veritysetup found the root hash or its signature wrong"),
     // The kernel's end.

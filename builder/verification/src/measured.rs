@@ -14,7 +14,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// How much is read at once.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
 /// In what steps stretches that are not zeros are told.
 pub(crate) const STEP: usize = 4096;
 /// Most of these stretches that are kept.

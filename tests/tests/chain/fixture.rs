@@ -4,6 +4,7 @@ use fortress_progress::Silent;
 use fortress_qemu::{BootTest, Firmware, RebootBy, Report, SecureBoot, Step, Tpm, Verdict, run};
 use fortress_tests::{Program, ProjectCopy, target_folder};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -109,7 +110,7 @@ impl Machine {
             .write("overlays/chain/usr/lib/fortress/health.d/90-chain", CHECK)
             .write(&format!("overlays/chain{LATE}"), &text)
             .write(&format!("overlays/chain{NEVER}"), &text);
-        let built = build(&project, &folder, "1", None);
+        let built = build(&project, &folder, "1", &[], None);
         let kept = folder.join("machine");
         let mut test = BootTest::new(&built.image, &kept);
         test.firmware = Firmware::Uefi { secure_boot: true };
@@ -170,7 +171,23 @@ impl Machine {
             "version-{version}{}",
             if keys.is_some() { "-other" } else { "" }
         );
-        build(&self.project, &self.folder.join(name), version, keys)
+        build(&self.project, &self.folder.join(name), version, &[], keys)
+    }
+
+    /// Builds this version with other settings of its recipe.
+    pub(crate) fn build_with(&self, name: &str, settings: &[&str]) -> Built {
+        build(&self.project, &self.folder.join(name), "1", settings, None)
+    }
+
+    /// Boots an image in a machine that is new.
+    pub(crate) fn new_machine(&self, name: &str, built: &Built, secure_boot: bool) -> BootTest {
+        let mut test = BootTest::new(&built.image, self.folder.join(name));
+        test.firmware = Firmware::Uefi { secure_boot };
+        test.tpm = Some(Tpm::default());
+        test.extra_space = 640 << 20;
+        test.timeout = Duration::from_secs(400);
+        test.command_line = Some(built.command_line());
+        test
     }
 
     /// A folder for what a test makes.
@@ -202,24 +219,28 @@ impl Machine {
     }
 }
 
-fn build(project: &ProjectCopy, output: &Path, version: &str, keys: Option<&Path>) -> Built {
+fn build(
+    project: &ProjectCopy,
+    output: &Path,
+    version: &str,
+    settings: &[&str],
+    keys: Option<&Path>,
+) -> Built {
     let lock = target_folder().join("test-locks/chain-x86-debian-13.toml");
-    let mut program = Program::new(&[
-        "image".as_ref(),
-        "--board".as_ref(),
-        "x86".as_ref(),
-        "--recipe".as_ref(),
-        "chain".as_ref(),
-        "--json".as_ref(),
-        "--set".as_ref(),
-        format!("version={version}").as_ref(),
-        "--project".as_ref(),
-        project.path().as_os_str(),
-        "--lock".as_ref(),
-        lock.as_os_str(),
-        "--output".as_ref(),
-        output.as_os_str(),
-    ]);
+    let version = format!("version={version}");
+    let words = ["image", "--board", "x86", "--recipe", "chain", "--json"];
+    let mut arguments = words.map(OsString::from).to_vec();
+    for setting in std::iter::once(&*version).chain(settings.iter().copied()) {
+        arguments.extend(["--set", setting].map(OsString::from));
+    }
+    for (option, path) in [
+        ("--project", project.path()),
+        ("--lock", &lock),
+        ("--output", output),
+    ] {
+        arguments.extend([option.into(), path.as_os_str().to_owned()]);
+    }
+    let mut program = Program::new(&arguments);
     if let Some(keys) = keys {
         program = program.variable("FORTRESS_KEYS", keys);
     }

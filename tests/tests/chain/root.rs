@@ -3,7 +3,11 @@
 
 use crate::attack::{Esp, copy, flip, refused, stayed_closed, tool, uki_of};
 use crate::fixture::{Built, LATE, NEVER, ROOT, SIGNATURE, VERITY, machine};
+use fortress_progress::Silent;
+use fortress_qemu::{Verdict, run};
 use fortress_tests::{Program, strangers_keys};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Where a file's first block begins, in the image or on a disk that has its layout.
@@ -91,6 +95,35 @@ fn a_flipped_bit_in_the_signature_of_the_root_hash_stops_the_machine_in_the_init
     let test = machine().attacked("signature", |disk| flip(disk, offset + value as u64));
     let report = refused(test, "verity-signature", "the initrd");
     stayed_closed(&report);
+}
+
+#[test]
+fn a_root_that_nobody_signed_is_not_opened() {
+    let (offset, length) = machine().built.partition(SIGNATURE);
+    let test = machine().attacked("no-signature", |disk| {
+        let disk = File::options().write(true).open(disk).unwrap();
+        disk.write_all_at(&vec![0; length as usize], offset)
+            .unwrap();
+    });
+    stayed_closed(&refused(test, "verity-unsigned", "the initrd"));
+}
+
+/// Without Secure Boot nothing but the recipe demands a signature, and no key is enrolled that the
+/// kernel could check one with.
+#[test]
+fn where_a_signature_is_always_demanded_only_the_owners_machine_starts() {
+    let always = ["trust.verity-signature=\"always\""];
+    let built = machine().build_with("always", &always);
+    let word = "dm_verity.require_signatures=1";
+    assert!(built.command_line().contains(word), "{built:?}");
+    let report = run(
+        &machine().new_machine("always-owner", &built, true),
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(report.verdict, Verdict::Passed, "{report}");
+    let test = machine().new_machine("always-elsewhere", &built, false);
+    stayed_closed(&refused(test, "verity-signature", "the initrd"));
 }
 
 /// A partition of slot A becomes that of another image.
