@@ -180,9 +180,9 @@ impl Machine {
     }
 
     /// Boots an image in a machine that is new.
-    pub(crate) fn new_machine(&self, name: &str, built: &Built, secure_boot: bool) -> BootTest {
+    pub(crate) fn new_machine(&self, name: &str, built: &Built) -> BootTest {
         let mut test = BootTest::new(&built.image, self.folder.join(name));
-        test.firmware = Firmware::Uefi { secure_boot };
+        test.firmware = Firmware::Uefi { secure_boot: true };
         test.tpm = Some(Tpm::default());
         test.extra_space = 640 << 20;
         test.timeout = Duration::from_secs(400);

@@ -108,22 +108,25 @@ fn a_root_that_nobody_signed_is_not_opened() {
     stayed_closed(&refused(test, "verity-unsigned", "the initrd"));
 }
 
-/// Without Secure Boot nothing but the recipe demands a signature, and no key is enrolled that the
-/// kernel could check one with.
+/// Without Secure Boot nothing but the recipe demands a signature; and where no key was enrolled, the
+/// kernel has none to check one with.
 #[test]
-fn where_a_signature_is_always_demanded_only_the_owners_machine_starts() {
-    let always = ["trust.verity-signature=\"always\""];
-    let built = machine().build_with("always", &always);
+fn where_a_signature_is_always_demanded_only_a_machine_with_the_owners_keys_starts() {
+    let always = "trust.verity-signature=\"always\"";
+    let manual = "trust.secure-boot.enroll=\"manual\"";
+    let built = machine().build_with("always", &[always]);
     let word = "dm_verity.require_signatures=1";
     assert!(built.command_line().contains(word), "{built:?}");
-    let report = run(
-        &machine().new_machine("always-owner", &built, true),
-        &Silent,
-    )
-    .unwrap();
+    let report = run(&machine().new_machine("always-owner", &built), &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
-    let test = machine().new_machine("always-elsewhere", &built, false);
-    stayed_closed(&refused(test, "verity-signature", "the initrd"));
+    let built = machine().build_with("always-manual", &[always, manual]);
+    let report = refused(
+        machine().new_machine("always-elsewhere", &built),
+        "verity-signature",
+        "the initrd",
+    );
+    assert!(!report.boots[0].secure_boot, "{report}");
+    stayed_closed(&report);
 }
 
 /// A partition of slot A becomes that of another image.
