@@ -134,6 +134,11 @@ impl<'a> Bench<'a> {
             let bytes = std::fs::read(template).map_err(Error::file("read", template))?;
             std::fs::write(&copy, bytes).map_err(Error::file("write", &copy))?;
         }
+        self.start_again(choice)
+    }
+
+    /// Starts the machine with what an earlier start left on its disks.
+    pub(crate) fn start_again(&self, choice: &Choice) -> Result<Emulator> {
         Emulator::start(Start {
             program: &self.emulator,
             arguments: arguments::arguments(

@@ -42,6 +42,8 @@ pub(crate) enum Event {
 
 /// How many events may wait to be judged before the machine has to wait.
 const WAITING: usize = 4096;
+/// How long an emulator may take to write what it holds, before it is killed.
+const LONGEST_QUIT: Duration = Duration::from_secs(30);
 /// The longest message of the emulator, in bytes.
 const LONGEST_MESSAGE: u64 = 1 << 20;
 
@@ -214,6 +216,21 @@ impl Emulator {
     /// Seconds from power-on to an instant.
     pub(crate) fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.power_on).as_secs_f64()
+    }
+
+    /// Ends the machine in order: what the emulator holds of its disks is written. What else it has
+    /// to tell is dropped.
+    pub(crate) fn quit(&mut self) {
+        self.command("quit", json!({}));
+        let begun = Instant::now();
+        while self.ended().is_none() && begun.elapsed() < LONGEST_QUIT {
+            let _ = self.events.recv_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Counts seconds from the time when another machine was powered on.
+    pub(crate) fn continue_clock(&mut self, other: &Self) {
+        self.power_on = other.power_on;
     }
 
     /// How the emulator ended, if it did.

@@ -144,7 +144,8 @@ pub enum RebootBy {
     /// The power button (ACPI): the guest shuts down in order, then is powered on again. It needs
     /// something in the guest that answers the button, such as systemd-logind.
     PowerButton,
-    /// The reset line: what the guest had not written is lost.
+    /// The reset line: what the guest had not written is lost. A Raspberry Pi's plug is pulled instead:
+    /// its machine is started anew with the disks as they are.
     Reset,
     /// The guest's own doing: something in the image restarts the machine after its report.
     Guest,

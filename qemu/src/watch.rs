@@ -93,7 +93,7 @@ pub(crate) struct Watch<'a> {
     stage: Box<dyn ObservedStage>,
     machine: Emulator,
     terminal: Option<Terminal>,
-    under_kvm: bool,
+    choice: Choice,
     log: Log,
     judge: Judge,
     progress: Progress,
@@ -131,16 +131,15 @@ impl<'a> Watch<'a> {
             true => Some(Terminal::open(machine.keyboard())?),
             false => None,
         };
-        let under_kvm = *choice == Choice::Kvm;
         Ok(Self {
             bench,
             observer,
             stage: observer.stage("boot", None, Unit::Items),
             machine,
             terminal,
-            under_kvm,
+            choice: choice.clone(),
             log: Log::create(&bench.path("serial.log"))?,
-            judge: Judge::new(&bench.test.allowed_findings, !under_kvm),
+            judge: Judge::new(&bench.test.allowed_findings, *choice != Choice::Kvm),
             progress: Progress::new(is_direct(bench)),
             began: 0.0,
             heard: false,
@@ -230,7 +229,7 @@ impl<'a> Watch<'a> {
             if interactive || self.ending.is_some() {
                 continue;
             }
-            if self.under_kvm && !self.heard && now - begun > SILENCE {
+            if self.choice == Choice::Kvm && !self.heard && now - begun > SILENCE {
                 return Ok(End::Silent);
             }
             if now - begun > self.bench.test.timeout {
@@ -418,6 +417,14 @@ impl<'a> Watch<'a> {
                 End::Timeout => End::StayedUp,
                 end => end,
             }));
+        }
+        if self.bench.test.machine.is_raspberry_pi() && self.terminal.is_none() {
+            // QEMU's Raspberry Pis do not always come out of a reset, so this one's plug is pulled.
+            self.machine.quit();
+            let mut machine = self.bench.start_again(&self.choice)?;
+            machine.continue_clock(&self.machine);
+            self.machine = machine;
+            return Ok(None);
         }
         self.machine.command("system_reset", json!({}));
         if let Some(end) = self.wait(|own| own.reset)? {
