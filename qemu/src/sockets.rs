@@ -55,13 +55,15 @@ pub struct AllowedSocket {
 }
 
 impl AllowedSocket {
-    /// What every image may listen on: WireGuard's port.
+    /// What the images of this project may listen on: WireGuard's port, and those on which answers of
+    /// DHCP servers come, for IPv4 and IPv6.
     pub fn usual() -> Vec<Self> {
-        vec![Self {
+        let port = |port| Self {
             protocol: Protocol::Udp,
             address: None,
-            port: 51820,
-        }]
+            port,
+        };
+        [51820, 68, 546].map(port).to_vec()
     }
 
     /// Whether this allows that socket.
