@@ -112,12 +112,7 @@ impl Machine {
             .write(&format!("overlays/chain{NEVER}"), &text);
         let built = build(&project, &folder, "1", &[], None);
         let kept = folder.join("machine");
-        let mut test = BootTest::new(&built.image, &kept);
-        test.firmware = Firmware::Uefi { secure_boot: true };
-        test.tpm = Some(Tpm::default());
-        test.extra_space = 640 << 20;
-        test.timeout = Duration::from_secs(400);
-        test.command_line = Some(built.command_line());
+        let mut test = new_machine(&built, &kept);
         test.plan.push(Step::Reboot(RebootBy::Reset));
         test.keep = true;
         let report = run(&test, &Silent).unwrap();
@@ -179,15 +174,9 @@ impl Machine {
         build(&self.project, &self.folder.join(name), "1", settings, None)
     }
 
-    /// Boots an image in a machine that is new.
-    pub(crate) fn new_machine(&self, name: &str, built: &Built) -> BootTest {
-        let mut test = BootTest::new(&built.image, self.folder.join(name));
-        test.firmware = Firmware::Uefi { secure_boot: true };
-        test.tpm = Some(Tpm::default());
-        test.extra_space = 640 << 20;
-        test.timeout = Duration::from_secs(400);
-        test.command_line = Some(built.command_line());
-        test
+    /// A test that boots an image in another machine, which is new.
+    pub(crate) fn other(&self, name: &str, built: &Built) -> BootTest {
+        new_machine(built, &self.folder.join(name))
     }
 
     /// A folder for what a test makes.
@@ -217,6 +206,17 @@ impl Machine {
         let check = health.checks.iter().find(|check| check.name == "marker");
         check.unwrap().detail.clone()
     }
+}
+
+/// A machine with Secure Boot and a TPM that nothing was started in before.
+fn new_machine(built: &Built, work: &Path) -> BootTest {
+    let mut test = BootTest::new(&built.image, work);
+    test.firmware = Firmware::Uefi { secure_boot: true };
+    test.tpm = Some(Tpm::default());
+    test.extra_space = 640 << 20;
+    test.timeout = Duration::from_secs(400);
+    test.command_line = Some(built.command_line());
+    test
 }
 
 fn build(

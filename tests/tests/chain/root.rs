@@ -117,11 +117,11 @@ fn where_a_signature_is_always_demanded_only_a_machine_with_the_owners_keys_star
     let built = machine().build_with("always", &[always]);
     let word = "dm_verity.require_signatures=1";
     assert!(built.command_line().contains(word), "{built:?}");
-    let report = run(&machine().new_machine("always-owner", &built), &Silent).unwrap();
+    let report = run(&machine().other("always-owner", &built), &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Passed, "{report}");
     let built = machine().build_with("always-manual", &[always, manual]);
     let report = refused(
-        machine().new_machine("always-elsewhere", &built),
+        machine().other("always-elsewhere", &built),
         "verity-signature",
         "the initrd",
     );
