@@ -241,6 +241,12 @@ fn drive(image: PathBuf) -> Drive {
     }
 }
 
+/// A recovery key that differs from this one in its first letter.
+fn nearly(key: &str) -> String {
+    let first = if key.starts_with('c') { 'b' } else { 'c' };
+    format!("{first}{}", &key[1..])
+}
+
 #[test]
 fn a_tpm_keeps_the_state_closed_to_all_but_what_the_owner_signed() {
     let _turn = turn();
@@ -277,7 +283,7 @@ fn a_tpm_keeps_the_state_closed_to_all_but_what_the_owner_signed() {
     let key = shown(&report, SHOWN);
     let state = head("tpm/first", "disk.qcow2", "var");
     assert!(opens(&state, &key));
-    assert!(!opens(&state, &key.replace('c', "b")));
+    assert!(!opens(&state, &nearly(&key)));
     let (found, slots) = tokens(&state);
     let types: Vec<&str> = found
         .iter()
