@@ -86,7 +86,7 @@ fn a_panic_ends_the_test_at_once() {
 fn a_guest_that_hangs_runs_out_of_time_and_says_where_it_stood() {
     let fixture = Fixture::new();
     let mut test = fixture.test("hang");
-    test.timeout = Duration::from_secs(25);
+    test.timeout = Duration::from_secs(60);
     let report = run(&test, &Silent).unwrap();
     assert_eq!(report.verdict, Verdict::Timeout, "{report}");
     assert_eq!(report.exit_code(), 11);

@@ -346,7 +346,8 @@ fn a_passphrase_is_typed_and_not_shown() {
     let asked = typed(&set, r"Passphrase of your keys: |horse\r", &export);
     assert!(asked.ends_with(" 0\n") && public.exists(), "{asked}");
     for said in [said, asked] {
-        assert!(!said.contains("hor"), "the passphrase is shown: {said}");
+        let shown = said.contains("hors") || said.contains("horx");
+        assert!(!shown, "the passphrase is shown: {said}");
     }
     // What only looks does not ask.
     show(&set);

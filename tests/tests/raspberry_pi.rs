@@ -117,7 +117,7 @@ impl Image {
     }
 
     fn text(&self, volume: &str, file: &str) -> String {
-        let name = format!("text-of-{}", file.replace('/', "-"));
+        let name = format!("{volume}-{}", file.replace('/', "-"));
         fs::read_to_string(self.copy_out(volume, file, &name)).unwrap()
     }
 
@@ -440,7 +440,7 @@ fn the_initrd_has_what_the_board_needs_to_find_its_root() {
         ),
     ];
     for (image, modules) in needed {
-        let initrd = image.copy_out("boot.img", "initrd", "initrd");
+        let initrd = image.copy_out("boot.img", "initrd", "initrd-of-modules");
         let list = "zstd -dcq \"$1\" | cpio --list --quiet";
         let list = tool("sh", &["-euc", list, "sh", initrd.to_str().unwrap()]);
         for module in modules {

@@ -24,7 +24,6 @@ fn compare(ours: &[u8], theirs: &[u8]) {
         u32::from_le_bytes(cache[at..at + 4].try_into().unwrap()) as usize
     };
     let extensions = word(theirs, 32);
-    fs::write(format!("/tmp/theirs.{extensions}"), theirs).unwrap();
     assert!(
         ours[..extensions] == theirs[..extensions],
         "the entries differ"

@@ -89,9 +89,12 @@ fn a_flipped_bit_in_the_signature_of_the_root_hash_stops_the_machine_in_the_init
     std::fs::write(&piece, &bytes).unwrap();
     copy(&machine().disk, (offset, length), &piece, 0);
     bytes.copy_from_slice(&std::fs::read(&piece).unwrap());
-    // Near the end of the message in base64: the signature itself.
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let value = text.rfind("\"}").unwrap() - 100;
+    // Near the end of the message in base64: the signature itself. What stands there after the flip
+    // has to be base64 still, or nobody comes to check the signature.
+    let end = String::from_utf8_lossy(&bytes).rfind("\"}").unwrap();
+    let value = (end - 100..end)
+        .find(|at| (bytes[*at] ^ 1).is_ascii_alphanumeric())
+        .unwrap();
     let test = machine().attacked("signature", |disk| flip(disk, offset + value as u64));
     let report = refused(test, "verity-signature", "the initrd");
     stayed_closed(&report);

@@ -162,7 +162,13 @@ fn a_line_now_and_then() {
     }
     let text = paper.text();
     let lines: Vec<&str> = text.lines().skip(2).collect();
-    assert_eq!(lines, ["unpack: 10 of 158 after 10.0 s (libc6)"]);
+    let [line] = lines[..] else {
+        panic!("not one line: {lines:?}");
+    };
+    assert!(
+        line.starts_with("unpack: 10 of 158 after 10.") && line.ends_with(" s (libc6)"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -180,7 +186,7 @@ fn bars() {
     );
     let lines: Vec<&str> = text
         .lines()
-        .filter(|line| !line.contains(['[', '|']) && !line.trim().is_empty())
+        .filter(|line| !line.contains(['[', '|', '\\']) && !line.trim().is_empty())
         .collect();
     assert_eq!(
         lines,

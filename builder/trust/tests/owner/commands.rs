@@ -4,7 +4,6 @@ use crate::support::{self, copy, run, signer, text, write};
 use fortress_progress::{Observer, Silent, Stage, Unit};
 use fortress_trust::{CommandSigner, Error, Holder, KeySet, PublicKey, Request, Role, Signer as _};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -18,9 +17,20 @@ const REQUEST: Request<'_> = Request {
 
 /// A shell script.
 fn script(folder: &TempDir, lines: &str) -> Vec<String> {
-    let path = write(folder, "sign", format!("#!/bin/sh\nset -eu\n{lines}\n"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    vec![path]
+    vec![executable(
+        folder,
+        "sign",
+        format!("#!/bin/sh\nset -eu\n{lines}\n"),
+    )]
+}
+
+/// Has another process write the program: one that another test starts while this process has it
+/// open would hold it for a moment, and the kernel refuses to run what is open for writing.
+fn executable(folder: &TempDir, name: &str, content: String) -> String {
+    let source = write(folder, &format!("{name}.text"), content);
+    let path = text(&folder.path().join(name)).to_owned();
+    run("install", ["-m", "755", &source, &path]);
+    path
 }
 
 /// Asks a command for a signature by the shared set's key for db.
@@ -281,8 +291,7 @@ fn a_token_signs_by_the_documented_script() {
         "#!/bin/sh\n",
         &format!("#!/bin/sh\nexport SOFTHSM2_CONF='{configuration}'\n"),
     );
-    let path = write(&folder, "sign-with-token", lines);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = executable(&folder, "sign-with-token", lines);
     let command = [path.as_str(), module, "fortress", "01", &pin].map(str::to_owned);
 
     let (_copy, keys) = copy();
