@@ -8,6 +8,7 @@
 )]
 
 mod commands;
+mod key_sets;
 mod keys;
 mod minisign;
 mod raspberry_pi;

@@ -100,3 +100,8 @@ pub(crate) fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> 
     fs::write(&path, content).unwrap();
     text(&path).to_owned()
 }
+
+/// The path of a file of a set.
+pub(crate) fn file(keys: &KeySet, name: &str) -> String {
+    text(&keys.folder().join(name)).to_owned()
+}
