@@ -20,17 +20,23 @@ impl<'a> Trusted<'a> {
     ) -> Self {
         let part = crate::signature::MANIFEST;
         for facts in &manifest.keys {
-            let own = keys
-                .key(facts.role)
-                .ok()
-                .and_then(|key| key.fingerprint().ok());
-            if own.is_some_and(|own| own != facts.sha256) {
-                let reason = format!(
+            let is_named = |key: &PublicKey| key.fingerprint().is_ok_and(|own| own == facts.sha256);
+            if keys.key(facts.role).map_or(true, is_named) {
+                continue;
+            }
+            let mut retired = keys.retired().iter();
+            let reason = match retired.find(|old| old.role == facts.role && is_named(&old.key)) {
+                Some(old) => format!(
+                    "its key for {} is one of yours that was replaced on {}: build the image again \
+                     to have it signed by the new one",
+                    facts.role, old.date
+                ),
+                None => format!(
                     "it names another key than yours for {}: the image was made with other keys",
                     facts.role
-                );
-                findings.wrong(Fault::NotSigned, part, reason);
-            }
+                ),
+            };
+            findings.wrong(Fault::NotSigned, part, reason);
         }
         Self {
             keys,

@@ -1,7 +1,7 @@
 //! The root file system: sound, verified, with every package whole, and nothing drawn at random.
 
 use crate::fixture::{image, locked};
-use fortress_tests::{names, tool};
+use fortress_tests::{names, project_folder, tool};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -114,6 +114,21 @@ fn systemd_finds_no_fault_with_the_units() {
             }
         }
     }
+}
+
+#[test]
+fn udevadm_finds_no_fault_with_the_rules() {
+    let image = image();
+    let verify = |path: &str| image.oracle.run(&["udevadm", "verify", path]);
+    verify(&format!("--root={}", image.inside("tree"))).success();
+    let rules = project_folder().join("overlays/initrd/usr/lib/udev/rules.d");
+    for name in names(&rules) {
+        fs::copy(rules.join(&name), image.path(&name)).unwrap();
+        verify(&image.inside(&name)).success();
+    }
+    // It would have found one.
+    fs::write(image.path("broken.rules"), "SUBSYSTEM=\"block\"\n").unwrap();
+    assert_ne!(verify(&image.inside("broken.rules")).status, 0);
 }
 
 #[test]

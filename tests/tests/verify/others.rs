@@ -157,6 +157,33 @@ fn the_fields_own_tools_agree() {
     }
 }
 
+/// It is not as good as new: who has stolen the old key would go on.
+#[test]
+fn what_a_replaced_key_signed_is_told_to_be_of_old() {
+    let keys = strangers_keys();
+    let output = tempfile::tempdir_in(target_folder()).unwrap();
+    Program::new(&bench_arguments(output.path()))
+        .variable("FORTRESS_KEYS", keys.path())
+        .run()
+        .success();
+    let image = output.path().join(BENCH_IMAGE);
+    let asked = ["--keys", keys.path().to_str().unwrap()];
+    verdict(&image, &asked).is("good");
+    for (role, said) in [
+        (
+            "db",
+            "its key for db is one of yours that was replaced on 20",
+        ),
+        ("manifest", "by a key of yours that was replaced on 20"),
+    ] {
+        Program::new(&["keys", "rotate", role])
+            .variable("FORTRESS_KEYS", keys.path())
+            .run()
+            .success();
+        verdict(&image, &asked).is("not-signed").says(said);
+    }
+}
+
 #[test]
 fn what_others_signed_is_not_yours() {
     let copy = Copy::new();

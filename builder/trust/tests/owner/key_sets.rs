@@ -2,6 +2,7 @@
 
 use crate::support::{copy, file, keys, new_keys, run, signer, text, try_run};
 use fortress_progress::Silent;
+use fortress_tests::names;
 use fortress_trust::{Error, Export, Holder, KeySet, NewKeys, Request, Role, Signer as _};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,15 +10,6 @@ use std::path::Path;
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]
